@@ -1,0 +1,200 @@
+"""Partial update: what a body and its masks make of the stored overrides.
+
+| path names | present in the body | absent |
+|---|---|---|
+| no mask at all | merged down to leaves and into map entries | kept |
+| a section | replaces the section's overrides | clears them |
+| a scalar | sets the override | clears it |
+| a list | replaces the list | an empty list |
+| a map | replaces the map | clears the override |
+| a map entry | replaces the entry | deletes it |
+| a value in a map entry | sets it | clears it |
+| `*` | replaces all overrides | clears all of them |
+
+The first edit of a map entry copies the inherited map whole. `clear` paths come last: each drops
+the override below it, lists included, so that the inherited value shows through.
+"""
+
+import difflib
+from dataclasses import dataclass, field
+
+from dedup_model.errors import InvalidRequest, Violation, invalid
+from dedup_model.matching_config import MatchingConfig
+from dedup_model.text_rules import fold_category
+from dedup_model.tree import Document, Path, Schema, entry_of, fields, find, is_list, leaf_paths, put
+from dedup_model.tree import section_of
+
+EVERYTHING = "*"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One partial update, decoded; `mask` is None when the request carries none."""
+
+    body: Document = field(default_factory=dict)
+    mask: tuple[str, ...] | None = None
+    clear: tuple[str, ...] = ()
+
+    def applied_to(self, overrides: Document, inherited: Document) -> Document:
+        """Return the overrides after this change.
+
+        `inherited` is the whole config below the overrides. Raises `InvalidRequest` that names
+        every unknown mask path.
+        """
+        body = _folded(self.body)
+        masks, cleared = _parsed("update_mask", self.mask or ()), _parsed("clear_mask", self.clear)
+        if self.mask is None or not self.mask:
+            result = _merged(overrides, body, inherited)
+        elif EVERYTHING in self.mask:
+            result = body
+        else:
+            result = overrides
+            for path in _without_children(masks):
+                result = _masked(result, body, inherited, path)
+        for path in cleared:
+            result = _masked(result, {}, inherited, path) if _in_map(path) else put(result, path, None)
+        return result
+
+    def unused(self) -> list[str]:
+        """Return the paths of the body that no mask path covers."""
+        if not self.mask or EVERYTHING in self.mask:
+            return []
+        masks = [tuple(path.split(".")) for path in self.mask]
+        return [".".join(path) for path in _spelled(_folded(self.body)) if not _covered(path, masks)]
+
+
+def _covered(path: Path, masks: list[Path]) -> bool:
+    return any(path[: len(mask)] == mask or mask[: len(path)] == path for mask in masks)
+
+
+def _spelled(body: Document) -> list[Path]:
+    """Return the paths of a body down to map entries."""
+    paths: list[Path] = []
+    for path in leaf_paths():
+        value = find(body, path)
+        if isinstance(value, dict):
+            paths.extend((*path, key) for key in value)
+        elif value is not None:
+            paths.append(path)
+    return paths
+
+
+def _folded(body: Document) -> Document:
+    """Return the body with category names folded to their stored form."""
+    section = body.get("category_weights")
+    if not isinstance(section, dict):
+        return body
+    folded = dict(section)
+    if isinstance(section.get("overrides"), dict):
+        folded["overrides"] = {fold_category(k): v for k, v in section["overrides"].items()}
+        if len(folded["overrides"]) < len(section["overrides"]):
+            raise invalid("category_weights.overrides", "DUPLICATE_KEY", "two keys fold to one")
+    if isinstance(section.get("priority"), list):
+        folded["priority"] = [
+            fold_category(key) if isinstance(key, str) else key for key in section["priority"]
+        ]
+    return {**body, "category_weights": folded}
+
+
+def _merged(overrides: Document, body: Document, inherited: Document) -> Document:
+    for path in leaf_paths():
+        value = find(body, path)
+        if isinstance(value, dict):
+            value = _merged_map(_map_at(overrides, inherited, path), value) if value else None
+        if value is not None and value != []:
+            overrides = put(overrides, path, value)
+    return overrides
+
+
+def _merged_map(entries: Document, body: Document) -> Document:
+    return entries | {key: {**entries.get(key, {}), **entry} for key, entry in body.items()}
+
+
+def _map_at(overrides: Document, inherited: Document, path: Path) -> Document:
+    own = find(overrides, path)
+    return dict(find(inherited, path) or {}) if own is None else dict(own)
+
+
+def _masked(overrides: Document, body: Document, inherited: Document, path: Path) -> Document:
+    map_path = _in_map(path)
+    value = find(body, path)
+    if map_path:
+        entries = _map_at(overrides, inherited, map_path)
+        return put(overrides, map_path, _edited(entries, path[len(map_path) :], value))
+    if is_list(_annotation(path)):
+        return put(overrides, path, value or [])
+    return put(overrides, path, value or None if isinstance(value, dict) else value)
+
+
+def _edited(entries: Document, rest: Path, value: object) -> Document:
+    key = rest[0]
+    if len(rest) == 1:
+        kept = {name: entry for name, entry in entries.items() if name != key}
+        return kept if value is None else kept | {key: value}
+    entry = {name: old for name, old in entries.get(key, {}).items() if name != rest[1]}
+    return entries | {key: entry if value is None else entry | {rest[1]: value}}
+
+
+def _without_children(paths: list[Path]) -> list[Path]:
+    """Drop paths below another one: the parent wins."""
+    return [
+        path
+        for path in dict.fromkeys(paths)
+        if not any(other != path and path[: len(other)] == other for other in paths)
+    ]
+
+
+def _annotation(path: Path) -> object:
+    schema: Schema = MatchingConfig
+    annotation: object = schema
+    for name in path:
+        annotation = fields(schema).get(name)
+        schema = section_of(annotation) or schema
+    return annotation
+
+
+def _in_map(path: Path) -> Path | None:
+    """Return the path of the map that `path` points into, or None."""
+    for length in range(1, len(path)):
+        if entry_of(_annotation(path[:length])):
+            return path[:length]
+    return None
+
+
+def _parsed(mask: str, paths: tuple[str, ...]) -> list[Path]:
+    violations = [
+        Violation(f"{mask}.paths[{i}]", "UNKNOWN_PATH", problem)
+        for i, path in enumerate(paths)
+        if (problem := path_problem(path, whole=mask == "update_mask"))
+    ]
+    if violations:
+        raise InvalidRequest(violations)
+    return [tuple(path.split(".")) for path in paths if path != EVERYTHING]
+
+
+def path_problem(path: str, *, whole: bool = True) -> str | None:
+    """Return why `path` names nothing that can be set, or None when it does."""
+    if path == EVERYTHING:
+        return None if whole else "names no setting"
+    schema: Schema | None = MatchingConfig
+    names = path.split(".")
+    while names:
+        name = names.pop(0)
+        if schema is None or name not in fields(schema):
+            return f"names no setting{_close(name, schema)}"
+        annotation = fields(schema)[name]
+        schema = section_of(annotation)
+        if names and (entry := entry_of(annotation)):
+            schema = entry if _is_key(names.pop(0)) else None
+            if schema is None:
+                return "names no category; keys are a-z, 0-9 and _"
+    return None
+
+
+def _is_key(name: str) -> bool:
+    return bool(name) and name.replace("_", "a").isalnum() and name.isascii() and name.islower()
+
+
+def _close(name: str, schema: Schema | None) -> str:
+    close = difflib.get_close_matches(name, list(fields(schema)) if schema else [], n=1)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -1,0 +1,127 @@
+"""Everything that can go wrong on purpose, as nouns; `dedup_rpc.status` gives each its status."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One broken rule: where, which rule (`UPPER_SNAKE`) and what would be right; never the value."""
+
+    path: str
+    rule: str
+    description: str
+
+
+class DedupError(Exception):
+    """Base of the errors that a caller may see; the message holds no value and no secret."""
+
+    reason = "INTERNAL"
+
+    def __init__(self, message: str, **facts: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.facts = facts
+
+
+class InvalidRequest(DedupError):
+    """The request breaks rules; lists all of them."""
+
+    reason = "INVALID_REQUEST"
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        listed = "; ".join(f"{v.path}: {v.description}" for v in violations[:5])
+        more = f" (and {len(violations) - 5} more)" if len(violations) > 5 else ""
+        super().__init__(listed + more)
+        self.violations = tuple(violations)
+        rules = {violation.rule for violation in violations}
+        self.reason = rules.pop() if len(rules) == 1 else "INVALID_REQUEST"
+
+
+def invalid(path: str, rule: str, description: str) -> InvalidRequest:
+    """Return the error of a request that breaks one rule."""
+    return InvalidRequest([Violation(path, rule, description)])
+
+
+class MalformedRequest(DedupError):
+    """The bytes are no message of the expected type."""
+
+    reason = "MALFORMED_REQUEST"
+
+
+class RevisionConflict(DedupError):
+    """The etag names another revision than the current one."""
+
+    reason = "REVISION_CONFLICT"
+
+
+class RevisionNotFound(DedupError):
+    """No such revision in this epoch."""
+
+    reason = "REVISION_NOT_FOUND"
+
+
+class FutureRevision(DedupError):
+    """The revision lies beyond the head of this epoch."""
+
+    reason = "FUTURE_REVISION"
+
+
+class ForeignEpoch(DedupError):
+    """The named epoch is not the store's present one."""
+
+    reason = "FOREIGN_EPOCH"
+
+
+class SecretUnknown(DedupError):
+    """No secret has this name."""
+
+    reason = "SECRET_UNKNOWN"
+
+
+class SecretNotSet(DedupError):
+    """The secret exists by name but has no value."""
+
+    reason = "SECRET_NOT_SET"
+
+
+class KeyNotInRing(DedupError):
+    """The key that sealed a cell is not in the key ring."""
+
+    reason = "KEY_NOT_IN_RING"
+
+
+class CiphertextInvalid(DedupError):
+    """A sealed cell does not authenticate: altered, truncated or moved."""
+
+    reason = "CIPHERTEXT_INVALID"
+
+
+class SchemaTooNew(DedupError):
+    """The store was written by a newer release; this one only reads it."""
+
+    reason = "SCHEMA_TOO_NEW"
+
+
+class StoreUnavailable(DedupError):
+    """The database does not answer or is locked; nothing is known about the write."""
+
+    reason = "STORE_UNAVAILABLE"
+
+
+class ReplicaBehind(DedupError):
+    """This replica has not seen the asked revision yet."""
+
+    reason = "REPLICA_BEHIND"
+
+
+class ConfigUnavailable(DedupError):
+    """No allowed rung of the fallback ladder gave a config."""
+
+    reason = "CONFIG_UNAVAILABLE"
+
+
+class LimitExceeded(DedupError):
+    """A size or count limit of the server was passed."""
+
+    reason = "LIMIT_EXCEEDED"

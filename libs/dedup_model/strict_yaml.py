@@ -1,0 +1,90 @@
+"""The one YAML loader: no aliases, no tags, no duplicate keys, string keys, size and depth caps."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode
+
+from dedup_model.errors import InvalidRequest, invalid
+
+MAX_BYTES = 256 * 1024
+MAX_DEPTH = 20
+
+_NUMBERS = r"^[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$"
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain scalars are null, true, false, JSON numbers or strings: no `no`, `010` or `12:30`."""
+
+    depth = 0
+
+    def compose_node(self, parent: Node | None, index: int) -> Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        mark = event.start_mark
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise _at(mark, "YAML_ALIAS", "anchors and aliases are not allowed")
+        if getattr(event, "tag", None):
+            raise _at(mark, "YAML_TAG", "tags are not allowed")
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise _at(mark, "YAML_TOO_DEEP", f"nested deeper than {MAX_DEPTH} levels")
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, ScalarNode) or key.tag != "tag:yaml.org,2002:str":
+                raise _at(key.start_mark, "YAML_KEY", "keys must be strings")
+            if key.value in seen:
+                raise _at(key.start_mark, "DUPLICATE_KEY", "the key stands twice")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {}
+for tag, pattern, first in (
+    ("bool", r"^(?:true|false)$", "tf"),
+    ("null", r"^(?:null|~|)$", ["n", "~", ""]),
+    ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", "-+0123456789"),
+    ("float", _NUMBERS, "-+0123456789"),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), list(first))
+
+
+def _at(mark: Any, rule: str, message: str) -> InvalidRequest:
+    return invalid(f"line {mark.line + 1}", rule, message)
+
+
+def parse(text: str) -> dict[str, Any]:
+    """Return the mapping that a YAML text holds; an empty text is an empty mapping.
+
+    Raises `InvalidRequest` that names the line; never a value of the text.
+    """
+    if len(text.encode()) > MAX_BYTES:
+        raise invalid("file", "YAML_TOO_LARGE", f"larger than {MAX_BYTES} bytes")
+    try:
+        document = yaml.load(text.removeprefix("\ufeff"), Loader=_Loader)  # noqa: S506
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise invalid(f"line {mark.line + 1}" if mark else "file", "YAML_SYNTAX", "not YAML") from None
+    except (yaml.YAMLError, RecursionError, ValueError):
+        raise invalid("file", "YAML_SYNTAX", "not YAML, or characters that YAML forbids") from None
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise invalid("file", "YAML_TOP", "the top of the file must be a mapping")
+    return document
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file; see `parse`. Raises `InvalidRequest` when unreadable."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise invalid(path.name, "YAML_TOO_LARGE", f"larger than {MAX_BYTES} bytes")
+        return parse(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        raise invalid(path.name, "FILE_UNREADABLE", "cannot be read as UTF-8 text") from None

@@ -21,8 +21,18 @@ from dataclasses import dataclass, field
 from dedup_model.errors import InvalidRequest, Violation, invalid
 from dedup_model.matching_config import MatchingConfig
 from dedup_model.text_rules import fold_category
-from dedup_model.tree import Document, Path, Schema, entry_of, fields, find, is_list, leaf_paths, put
-from dedup_model.tree import section_of
+from dedup_model.tree import (
+    Document,
+    Path,
+    Schema,
+    entry_of,
+    fields,
+    find,
+    is_list,
+    leaf_paths,
+    put,
+    section_of,
+)
 
 EVERYTHING = "*"
 
@@ -52,7 +62,9 @@ class Change:
             for path in _without_children(masks):
                 result = _masked(result, body, inherited, path)
         for path in cleared:
-            result = _masked(result, {}, inherited, path) if _in_map(path) else put(result, path, None)
+            result = (
+                _masked(result, {}, inherited, path) if _in_map(path) else put(result, path, None)
+            )
         return result
 
     def unused(self) -> list[str]:
@@ -60,7 +72,9 @@ class Change:
         if not self.mask or EVERYTHING in self.mask:
             return []
         masks = [tuple(path.split(".")) for path in self.mask]
-        return [".".join(path) for path in _spelled(_folded(self.body)) if not _covered(path, masks)]
+        return [
+            ".".join(path) for path in _spelled(_folded(self.body)) if not _covered(path, masks)
+        ]
 
 
 def _covered(path: Path, masks: list[Path]) -> bool:

@@ -110,7 +110,7 @@ class StoreUnavailable(DedupError):
 
 
 class ReplicaBehind(DedupError):
-    """This replica has not seen the asked revision yet."""
+    """The replica has not seen the asked revision yet."""
 
     reason = "REPLICA_BEHIND"
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from dedup_model.text_rules import category_key, plain_text
 
@@ -42,7 +43,7 @@ class Section(BaseModel):
 
 def setting(default: Any, meaning: str, unit: str, low: float | None, high: float | None) -> Any:
     """Declare one numeric setting with its default, meaning, unit and inclusive range."""
-    extra = {"unit": unit}
+    extra: JsonDict = {"unit": unit}
     return Field(default=default, description=meaning, ge=low, le=high, json_schema_extra=extra)
 
 

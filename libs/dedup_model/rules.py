@@ -9,8 +9,19 @@ from pydantic_core import ErrorDetails
 
 from dedup_model.errors import InvalidRequest, Violation
 from dedup_model.matching_config import MatchingConfig
-from dedup_model.tree import Document, Schema, canonical_json, fields, known, layer, put
-from dedup_model.tree import DEFAULTS, entry_of, ignored_paths, section_of
+from dedup_model.tree import (
+    DEFAULTS,
+    Document,
+    Schema,
+    canonical_json,
+    entry_of,
+    fields,
+    ignored_paths,
+    known,
+    layer,
+    put,
+    section_of,
+)
 
 MAX_DOCUMENT_BYTES = 256 * 1024
 SUM_TOLERANCE = 0.01
@@ -161,7 +172,9 @@ def cross_violations(config: MatchingConfig) -> list[Violation]:
     zero = [key for key in config.category_weights.overrides if sum(weights_of(config, key)) <= 0]
     return found + [
         Violation(
-            f"category_weights.overrides.{key}", "CROSS_FIELD", "at least one weight must be above 0"
+            f"category_weights.overrides.{key}",
+            "CROSS_FIELD",
+            "at least one weight must be above 0",
         )
         for key in sorted(zero)
     ]
@@ -217,4 +230,3 @@ def read(document: Document) -> tuple[MatchingConfig, list[str]]:
 def complete(document: Document) -> Document:
     """Return a document with the code's defaults where it has nothing."""
     return layer(DEFAULTS, document)
-

@@ -70,7 +70,9 @@ def parse(text: str) -> dict[str, Any]:
         document = yaml.load(text.removeprefix("\ufeff"), Loader=_Loader)  # noqa: S506
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise invalid(f"line {mark.line + 1}" if mark else "file", "YAML_SYNTAX", "not YAML") from None
+        raise invalid(
+            f"line {mark.line + 1}" if mark else "file", "YAML_SYNTAX", "not YAML"
+        ) from None
     except (yaml.YAMLError, RecursionError, ValueError):
         raise invalid("file", "YAML_SYNTAX", "not YAML, or characters that YAML forbids") from None
     if document is None:

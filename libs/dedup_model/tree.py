@@ -157,7 +157,9 @@ def ignored_paths(document: Any, kept: Any, prefix: str = "") -> list[str]:
         ]
     else:
         return []
-    return gone + [path for child in children for path in ignored_paths(child[1], child[2], child[0])]
+    return gone + [
+        path for child in children for path in ignored_paths(child[1], child[2], child[0])
+    ]
 
 
 def canonical_json(document: Any) -> bytes:

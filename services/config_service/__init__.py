@@ -1,0 +1,1 @@
+"""ConfigService: the settings of the matcher, versioned, sealed and streamed."""

@@ -1,0 +1,29 @@
+.PHONY: demo test check protos bench lock
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+export PATH := $(CURDIR)/$(RUN):$(PATH)
+
+$(VENV)/ready: pyproject.toml requirements/dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(RUN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: $(VENV)/ready
+	event-dedup demo
+
+test: $(VENV)/ready
+	pytest
+
+check: $(VENV)/ready
+	ruff check .
+	ruff format --check .
+	mypy
+	buf lint protos
+	buf breaking protos --against protos/released.binpb
+	pytest tests/test_architecture.py tests/test_generated.py
+
+protos: $(VENV)/ready
+	python protos/generate.py libs

@@ -1,0 +1,81 @@
+"""Serving: one grpc.aio server with health and reflection that drains on SIGTERM."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Sequence
+
+import google.rpc.error_details_pb2  # noqa: F401  (reflection can then print error details)
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from dedup_rpc.guard import Guard
+
+LOG = logging.getLogger("event_dedup.server")
+MAX_REQUEST_BYTES = 1024 * 1024
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+
+OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    ("grpc.max_concurrent_streams", 100),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.server.max_pending_requests", 10_000),
+)
+
+
+class Serving:
+    """A server with its health and its drain; `stopping` tells streams to end."""
+
+    def __init__(
+        self,
+        services: Sequence[str],
+        register: Callable[["Serving", grpc.aio.Server], None],
+    ) -> None:
+        self.stopping = asyncio.Event()
+        self.server = grpc.aio.server(interceptors=[Guard()], options=OPTIONS)
+        self.health = health.aio.HealthServicer()
+        self.services = tuple(services)
+        register(self, self.server)
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
+        names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self.server)
+
+    async def start(self, address: str) -> str:
+        """Listen on `host:port` or `unix:path`; returns the address with the port that was bound.
+
+        Raises OSError when the address is taken or not to be bound.
+        """
+        try:
+            port = self.server.add_insecure_port(address)
+        except RuntimeError:
+            raise OSError(f"cannot listen on {address}: taken, or not an address here") from None
+        await self.server.start()
+        for service in ("", *self.services):
+            await self.health.set(service, _SERVING)
+        return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"
+
+    async def stop(self, grace: float) -> None:
+        """Answer NOT_SERVING, tell streams to end, give calls `grace` seconds."""
+        self.stopping.set()
+        await self.health.enter_graceful_shutdown()
+        await self.server.stop(grace)
+
+    async def signalled(self) -> None:
+        """Wait for SIGTERM or SIGINT."""
+        told = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, told.set)
+        await told.wait()
+        LOG.info("draining")
+
+
+def is_local(address: str) -> bool:
+    """Tell whether an address can be reached from this machine alone."""
+    host = address.rpartition(":")[0]
+    return address.startswith("unix:") or host in ("127.0.0.1", "localhost", "[::1]")

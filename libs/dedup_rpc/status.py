@@ -1,0 +1,105 @@
+"""Errors on the wire: one table gives each domain error its status; both directions."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from dedup_model import errors
+from dedup_model.errors import DedupError, InvalidRequest, Violation
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
+
+DOMAIN = "eventdedup"
+RETRY_SECONDS = 1
+
+CODES: dict[type[DedupError], grpc.StatusCode] = {
+    errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.MalformedRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.RevisionConflict: grpc.StatusCode.ABORTED,
+    errors.RevisionNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.FutureRevision: grpc.StatusCode.OUT_OF_RANGE,
+    errors.SecretUnknown: grpc.StatusCode.NOT_FOUND,
+    errors.SecretNotSet: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.KeyNotInRing: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.CiphertextInvalid: grpc.StatusCode.DATA_LOSS,
+    errors.SchemaTooNew: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.ReplicaBehind: grpc.StatusCode.UNAVAILABLE,
+    errors.ConfigUnavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.LimitExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+"""The status of every domain error; a test walks the subclasses."""
+
+RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
+
+
+def status_of(error: DedupError) -> tuple[grpc.StatusCode, Status]:
+    """Return code and rich status of a domain error."""
+    code = CODES[type(error)]
+    return code, _status(code, error.message, _details(error, code))
+
+
+def internal(error_id: str) -> tuple[grpc.StatusCode, Status]:
+    """Return the silent status of everything that is no domain error."""
+    facts = {"error_id": error_id}
+    info = ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata=facts)
+    code = grpc.StatusCode.INTERNAL
+    return code, _status(code, f"internal error; id={error_id}", [_packed(info)])
+
+
+def _status(code: grpc.StatusCode, message: str, details: list[AnyMessage]) -> Status:
+    return Status(code=code.value[0], message=message, details=details)
+
+
+def _details(error: DedupError, code: grpc.StatusCode) -> list[AnyMessage]:
+    details = [_packed(ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.facts))]
+    if isinstance(error, InvalidRequest):
+        details.append(
+            _packed(BadRequest(field_violations=map(_field_violation, error.violations)))
+        )
+    if code in RETRIED:
+        details.append(_packed(RetryInfo(retry_delay=Duration(seconds=RETRY_SECONDS))))
+    return details
+
+
+def _field_violation(violation: Violation) -> BadRequest.FieldViolation:
+    return BadRequest.FieldViolation(
+        field=violation.path, description=violation.description, reason=violation.rule
+    )
+
+
+def _packed(message: ErrorInfo | BadRequest | RetryInfo) -> AnyMessage:
+    packed = AnyMessage()
+    packed.Pack(message)
+    return packed
+
+
+@dataclass(frozen=True)
+class RemoteError:
+    """A status as a client sees it."""
+
+    code: grpc.StatusCode
+    reason: str
+    message: str
+    facts: dict[str, str]
+    violations: tuple[Violation, ...]
+
+
+def remote_error(error: Any) -> RemoteError:
+    """Return what a `grpc.RpcError` says; works for any status, with or without details."""
+    info, bad = ErrorInfo(), BadRequest()
+    status = rpc_status.from_call(error) if error.trailing_metadata() else None
+    for detail in status.details if status else ():
+        detail.Unpack(info)
+        detail.Unpack(bad)
+    violations = (Violation(v.field, v.reason, v.description) for v in bad.field_violations)
+    return RemoteError(
+        error.code(),
+        info.reason,
+        error.details() or "",
+        dict(info.metadata),
+        tuple(violations),
+    )

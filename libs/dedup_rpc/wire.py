@@ -1,0 +1,129 @@
+"""The only converter between documents of the model and protobuf messages, generic over both."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from dedup_model.errors import InvalidRequest, Violation
+from google.protobuf.descriptor import EnumDescriptor
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+M = TypeVar("M", bound=Message)
+
+
+def to_message(document: Mapping[str, Any], message: M) -> M:
+    """Fill `message` from a document of the same shape; names the message lacks are skipped.
+
+    Enum values are the lower-case names without the enum's prefix. Returns `message`.
+    """
+    known = message.DESCRIPTOR.fields_by_name
+    for name, value in document.items():
+        if name in known and value is not None:
+            _fill(message, known[name], value)
+    return message
+
+
+def _fill(message: Message, field: Any, value: Any) -> None:
+    target = getattr(message, field.name)
+    if _is_map(field):
+        for key, entry in value.items():
+            to_message(entry, target[key])
+    elif field.is_repeated:
+        _extend(target, field, value)
+    elif field.message_type:
+        target.SetInParent()
+        to_message(value, target)
+    else:
+        setattr(message, field.name, _scalar(field, value))
+
+
+def _extend(target: Any, field: Any, values: Any) -> None:
+    if field.message_type:
+        for value in values:
+            to_message(value, target.add())
+    else:
+        target.extend(_scalar(field, value) for value in values)
+
+
+def _scalar(field: Any, value: Any) -> Any:
+    return enum_number(field.enum_type, value) if field.enum_type else value
+
+
+def enum_number(enum: EnumDescriptor, value: str) -> int:
+    """Return the number of an enum value by its lower-case name without prefix."""
+    return enum.values_by_name[_prefix(enum) + value.upper()].number
+
+
+def enum_name(enum: EnumDescriptor, number: int) -> str | int:
+    """Return the lower-case name without prefix, or the number itself when it is unknown."""
+    value = enum.values_by_number.get(number)
+    return value.name.removeprefix(_prefix(enum)).lower() if value else number
+
+
+def _prefix(enum: EnumDescriptor) -> str:
+    first = enum.values[0].name
+    return first.removesuffix("UNSPECIFIED")
+
+
+def to_document(message: Message) -> dict[str, Any]:
+    """Return what a message holds as a document; absent fields, empty lists and maps are left out."""
+    return {field.name: _value(field, value) for field, value in message.ListFields()}
+
+
+def _value(field: Any, value: Any) -> Any:
+    if _is_map(field):
+        return {key: to_document(value[key]) for key in sorted(value)}
+    if field.is_repeated:
+        return [_single(field, item) for item in value]
+    return _single(field, value)
+
+
+def _single(field: Any, value: Any) -> Any:
+    if field.message_type:
+        return to_document(value)
+    return enum_name(field.enum_type, value) if field.enum_type else value
+
+
+def _is_map(field: Any) -> bool:
+    return bool(field.message_type and field.message_type.GetOptions().map_entry)
+
+
+def refuse_unknown_fields(message: Message) -> None:
+    """Raise `InvalidRequest` when a newer client sent fields that this release would lose."""
+    places = list(_unknown(message, ""))
+    if places:
+        text = "this server does not know this field; upgrade it first"
+        raise InvalidRequest([Violation(place, "UNKNOWN_FIELD", text) for place in places])
+
+
+def _unknown(message: Message, prefix: str) -> Iterator[str]:
+    found: Any = UnknownFieldSet(message)
+    numbers = {unknown.field_number for unknown in found}
+    yield from (f"{prefix}{number}" for number in sorted(numbers))
+    for field, value in message.ListFields():
+        for name, child in _children(field, value):
+            yield from _unknown(child, f"{prefix}{name}.")
+
+
+def _children(field: Any, value: Any) -> list[tuple[str, Message]]:
+    if not field.message_type:
+        return []
+    if _is_map(field):
+        return [(f"{field.name}.{key}", value[key]) for key in sorted(value)]
+    if field.is_repeated:
+        return [(f"{field.name}.{i}", item) for i, item in enumerate(value)]
+    return [(field.name, value)]
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    """Return a protobuf timestamp of an aware datetime."""
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp
+
+
+def moment(stamp: Timestamp) -> datetime:
+    """Return an aware datetime (UTC) of a protobuf timestamp."""
+    return stamp.ToDatetime(UTC)

@@ -1,0 +1,112 @@
+"""The `config-service` command: serve, migrate, import-legacy, keys."""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dedup_model.errors import DedupError, InvalidRequest
+
+from config_service import legacy, serving, setup
+from config_service.cipher import KeyRingError, new_key
+from config_service.database import DatabaseError
+from config_service.edits import Meta, SetSecret
+from config_service.env import Env
+
+LOG = logging.getLogger("event_dedup.config")
+CONFIG_ERROR = 78
+"""Exit status for a process that was told to run in a way it cannot (EX_CONFIG)."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; exits with 78 and one line when it cannot run as told."""
+    options = _parser().parse_args(arguments)
+    try:
+        env = _env(options)
+        logging.basicConfig(
+            level=env.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+        )
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        COMMANDS[options.command](env, options)
+    except InvalidRequest as error:
+        for violation in error.violations:
+            sys.stderr.write(f"{violation.path}: {violation.description} ({violation.rule})\n")
+        sys.exit(CONFIG_ERROR)
+    except (
+        serving.NotAllowed,
+        DatabaseError,
+        KeyRingError,
+        DedupError,
+        OSError,
+        ValueError,
+    ) as error:
+        sys.stderr.write(f"config-service: {error}\n")
+        sys.exit(CONFIG_ERROR)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="config-service", description=__doc__)
+    parser.add_argument("--database-url", help="sqlite:///PATH (CONFIG_DATABASE_URL)")
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="answer RPCs until SIGTERM")
+    serve.add_argument("--address", help="host:port or unix:path (CONFIG_ADDRESS)")
+    commands.add_parser("migrate", help="bring the database up to this release")
+    take = commands.add_parser("import-legacy", help="take an earlier system's settings row over")
+    take.add_argument("db_url", help="SQLAlchemy URL of the earlier system's database")
+    keys = commands.add_parser("keys", help="key ring").add_subparsers(dest="keys", required=True)
+    keys.add_parser("generate", help="print a new key, a line of a key ring")
+    return parser
+
+
+def _env(options: argparse.Namespace) -> Env:
+    env = Env.read(os.environ)
+    given = {
+        "address": getattr(options, "address", None),
+        "database_url": options.database_url,
+    }
+    return replace(env, **{name: value for name, value in given.items() if value})
+
+
+def _serve(env: Env, _: argparse.Namespace) -> None:
+    async def run() -> None:
+        server = await serving.start(env)
+        await server.serve_until_signal()
+
+    asyncio.run(run())
+
+
+def _migrate(env: Env, _: argparse.Namespace) -> None:
+    _, number = setup.migrate(env).stamp()
+    LOG.info("the store is at revision %d", number)
+
+
+def _import_legacy(env: Env, options: argparse.Namespace) -> None:
+    found = legacy.read(options.db_url, env.legacy_key)
+    store = setup.migrate(env)
+    author = "config-service import-legacy"
+    _, after = setup.take_over(store, found.document, author)
+    if found.api_key:
+        _, after = store.apply(
+            SetSecret("ai.api_key", found.api_key, Meta(author, "import-legacy"))
+        )
+    paths = ", ".join(after.revision.layers.override_paths()) or "none"
+    sys.stdout.write(f"revision {after.revision.number}; overrides: {paths}\n")
+    sys.stdout.write(f"ai.api_key: {'set' if after.secret('ai.api_key').is_set else 'not set'}\n")
+
+
+def _keys(_: Env, __: argparse.Namespace) -> None:
+    sys.stdout.write(new_key() + "\n")
+
+
+COMMANDS = {
+    "serve": _serve,
+    "migrate": _migrate,
+    "import-legacy": _import_legacy,
+    "keys": _keys,
+}
+
+if __name__ == "__main__":
+    main()

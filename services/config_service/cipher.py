@@ -1,0 +1,180 @@
+"""The key ring: sealing and opening everything sensitive before SQL sees it.
+
+A token is `cse2.<key id>.<base64url of nonce, ciphertext and tag>`, AES-256-GCM. Its associated
+data binds it to store, table, column, row and version, so that a token that was moved does not
+open. Key ids are derived from the keys: a wrong key can never sit under a right id.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import secrets
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from dedup_model.errors import CiphertextInvalid, KeyNotInRing
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+PREFIX = "cse2"
+PLAIN = "plain:"
+KEY_MODE = 0o600
+
+
+class KeyRingError(Exception):
+    """A key ring that cannot be used; says which line and why, never the key."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The place of one sealed value."""
+
+    store_id: str
+    table: str
+    column: str
+    row: str
+    version: int = 1
+
+    def associated_data(self, key_id: str) -> bytes:
+        """Return the length-prefixed list of everything the token is bound to."""
+        parts = (
+            PREFIX,
+            self.store_id,
+            self.table,
+            self.column,
+            self.row,
+            str(self.version),
+            key_id,
+        )
+        return b"".join(struct.pack(">I", len(part.encode())) + part.encode() for part in parts)
+
+
+@dataclass(frozen=True)
+class KeyRing:
+    """Keys by id; the first one seals, all of them open."""
+
+    keys: dict[str, bytes] = field(repr=False)
+
+    @property
+    def primary(self) -> str:
+        """Return the id of the key that seals."""
+        return next(iter(self.keys))
+
+    def seal(self, value: bytes, cell: Cell) -> str:
+        """Return the token of `value` for its place."""
+        nonce = os.urandom(NONCE_BYTES)
+        data = cell.associated_data(self.primary)
+        sealed = nonce + AESGCM(self.keys[self.primary]).encrypt(nonce, value, data)
+        return f"{PREFIX}.{self.primary}.{base64.urlsafe_b64encode(sealed).decode().rstrip('=')}"
+
+    def open(self, token: str, cell: Cell) -> bytes:
+        """Return the value of a token; raises `KeyNotInRing` or `CiphertextInvalid`."""
+        prefix, _, rest = token.partition(".")
+        key_id, _, body = rest.partition(".")
+        if prefix != PREFIX:
+            raise _invalid(cell)
+        if key_id not in self.keys:
+            raise KeyNotInRing(
+                "the key that sealed this store is not in the key ring", key_id=key_id
+            )
+        try:
+            sealed = _decoded(body)
+            data = cell.associated_data(key_id)
+            return AESGCM(self.keys[key_id]).decrypt(
+                sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], data
+            )
+        except (InvalidTag, ValueError, binascii.Error):
+            raise _invalid(cell) from None
+
+    def fingerprint(self, value: bytes) -> str:
+        """Return 12 hex digits of a keyed hash, to compare values without showing them."""
+        key = hmac.digest(self.keys[self.primary], b"event-dedup fingerprint", "sha256")
+        return hmac.digest(key, value, "sha256").hex()[:12]
+
+
+def _invalid(cell: Cell) -> CiphertextInvalid:
+    return CiphertextInvalid(
+        "a sealed cell does not authenticate", table=cell.table, column=cell.column, row=cell.row
+    )
+
+
+def _decoded(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+
+
+def parse_ring(lines: Iterable[str]) -> KeyRing:
+    """Return the ring of text lines, one base64url key of 32 bytes each; `#` begins a comment."""
+    keys: dict[str, bytes] = {}
+    for number, line in enumerate(lines, 1):
+        text = line.partition("#")[0].strip()
+        if text:
+            key = _key(text, number)
+            keys[key_id(key)] = key
+    if not keys:
+        raise KeyRingError("the key ring holds no key")
+    return KeyRing(keys)
+
+
+def _key(text: str, number: int) -> bytes:
+    try:
+        key = _decoded(text)
+    except (binascii.Error, ValueError):
+        raise KeyRingError(f"line {number} of the key ring is not base64url") from None
+    if len(key) != KEY_BYTES or len(set(key)) < KEY_BYTES // 4:
+        raise KeyRingError(
+            f"line {number} of the key ring is not a random key of {KEY_BYTES} bytes"
+        )
+    return key
+
+
+def key_id(key: bytes) -> str:
+    """Return the id of a key: 12 hex digits of its hash."""
+    return hashlib.sha256(b"event-dedup key id" + key).hexdigest()[:12]
+
+
+def new_key() -> str:
+    """Return a new random key as a line of a ring."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode().rstrip("=")
+
+
+def development_ring(path: Path) -> KeyRing:
+    """Return the ring in `path`, made with mode 0600 when there is none."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, KEY_MODE)
+    except FileExistsError:
+        return read_ring(path)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(new_key() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return read_ring(path)
+
+
+def read_ring(path: Path) -> KeyRing:
+    """Return the ring in a file; raises `KeyRingError` when it cannot be read."""
+    try:
+        return parse_ring(path.read_text(encoding="ascii").splitlines())
+    except (OSError, UnicodeDecodeError):
+        raise KeyRingError(f"the key ring file {path.name} cannot be read") from None
+
+
+def open_legacy(stored: str, fernet_key: str | None) -> str:
+    """Return the value of an earlier system's cell: a Fernet token or `plain:` text.
+
+    Raises `KeyRingError` when the Fernet key is missing, malformed or another one.
+    """
+    if stored.startswith(PLAIN):
+        return stored.removeprefix(PLAIN)
+    if not fernet_key:
+        raise KeyRingError("a Fernet token needs EVENT_DEDUP_ENCRYPTION_KEY")
+    try:
+        return Fernet(fernet_key).decrypt(stored.encode()).decode()
+    except (InvalidToken, ValueError):
+        raise KeyRingError("EVENT_DEDUP_ENCRYPTION_KEY does not open the stored key") from None

@@ -1,0 +1,100 @@
+"""Reading the settings row of an earlier system: one table, one row, one JSON document."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from dedup_model.text_rules import fold_category
+from dedup_model.tree import Document
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from config_service.cipher import open_legacy
+from config_service.database import DatabaseError
+
+
+@dataclass(frozen=True)
+class LegacySettings:
+    """The earlier system's settings: its document and its API key, if one was set."""
+
+    document: Document
+    api_key: str | None = field(repr=False)
+    updated_by: str
+
+
+def read(url: str, fernet_key: str | None) -> LegacySettings:
+    """Return the row with id 1 of `config_settings`.
+
+    Raises `DatabaseError` when there is no such row and `KeyRingError` when the key does not open.
+    """
+    row = _row(url)
+    stored = row.encrypted_api_key
+    document = _document(row.config_json)
+    return LegacySettings(
+        _translated(document),
+        open_legacy(stored, fernet_key) if stored else None,
+        row.updated_by or "",
+    )
+
+
+def _row(url: str) -> Any:
+    query = text(
+        "SELECT config_json, encrypted_api_key, updated_by FROM config_settings WHERE id = 1"
+    )
+    try:
+        engine = create_engine(url, hide_parameters=True)
+        with engine.connect() as connection:
+            row = connection.execute(query).first()
+    except (ArgumentError, NoSuchModuleError, DBAPIError, ImportError):
+        raise DatabaseError("no earlier system's config_settings table can be read there") from None
+    if row is None:
+        raise DatabaseError("the earlier system's config_settings table has no row with id 1")
+    return row
+
+
+def _document(stored: Any) -> Document:
+    try:
+        document = json.loads(stored) if isinstance(stored, str | bytes) else stored
+    except ValueError:
+        document = None
+    if not isinstance(document or {}, dict):
+        document = None
+    if document is None:
+        raise DatabaseError("the earlier system's config_json holds no JSON object")
+    return dict(document)
+
+
+def _translated(document: Document) -> Document:
+    """Return the document in this tree's shape: nulls dropped, category names folded, no key."""
+    kept = _without_nulls(document)
+    if "title" in document and document["title"] and "cross_source_type" in document["title"]:
+        kept["title"].setdefault("cross_source_type", _blend(kept["title"]))
+    ai = kept.get("ai")
+    if isinstance(ai, dict):
+        kept["ai"] = {name: ai[name] for name in ai if name not in ("api_key", "gemini_api_key")}
+    return kept | _folded(kept.get("category_weights"))
+
+
+def _blend(title: Document) -> Document:
+    """Return what a null `cross_source_type` meant: the blend of every other pair."""
+    names = ("primary_weight", "secondary_weight", "blend_lower", "blend_upper")
+    return {name: title[name] for name in names if name in title}
+
+
+def _without_nulls(document: Document) -> Document:
+    return {
+        name: _without_nulls(value) if isinstance(value, dict) else value
+        for name, value in document.items()
+        if value is not None
+    }
+
+
+def _folded(section: Any) -> Document:
+    if not isinstance(section, dict):
+        return {}
+    folded = dict(section)
+    if isinstance(section.get("overrides"), dict):
+        folded["overrides"] = {fold_category(str(k)): v for k, v in section["overrides"].items()}
+    if isinstance(section.get("priority"), list):
+        folded["priority"] = [fold_category(str(name)) for name in section["priority"]]
+    return {"category_weights": folded}

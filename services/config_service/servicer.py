@@ -1,0 +1,236 @@
+"""The handlers of ConfigService: decode, one call, encode."""
+
+import asyncio
+import base64
+import binascii
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import Any, TypeAlias
+
+import grpc
+from dedup_model import tree
+from dedup_model.errors import ReplicaBehind, invalid
+from dedup_rpc.wire import refuse_unknown_fields
+from eventdedup.config.v1 import config_service_pb2 as pb
+from eventdedup.config.v1.config_service_pb2_grpc import ConfigServiceServicer
+
+from config_service import convert
+from config_service.edits import (
+    ClearSecret,
+    Edit,
+    Meta,
+    Rollback,
+    SetSecret,
+    Update,
+    require_secret_name,
+)
+from config_service.feed import Feed
+from config_service.revision import Revision
+from config_service.state import State
+from config_service.store import Store
+from config_service.watch import Watch
+
+LOG = logging.getLogger("event_dedup.config")
+DEFAULT_PAGE, MAX_PAGE = 50, 500
+MAX_WAIT_SECONDS = 10.0
+AUTHOR = "dev"
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class Servicer(ConfigServiceServicer):
+    """Answers the RPCs of one store."""
+
+    def __init__(self, store: Store, feed: Feed, stopping: asyncio.Event) -> None:
+        self._store, self._feed, self._stopping = store, feed, stopping
+        self._serialised: tuple[tuple[str, int], bytes] = (("", 0), b"")
+
+    async def GetConfig(
+        self, request: pb.GetConfigRequest, context: Context
+    ) -> pb.GetConfigResponse:
+        """Return the current config or a named revision."""
+        number = request.revision if request.HasField("revision") else None
+        return convert.got_config(self._feed.state, await self._revision(number))
+
+    async def UpdateConfig(
+        self, request: pb.UpdateConfigRequest, context: Context
+    ) -> pb.UpdateConfigResponse:
+        """Change overrides."""
+        refuse_unknown_fields(request)
+        update = Update(convert.change_of(request), _meta(request))
+        unused = [f"{path}: not in update_mask, ignored" for path in update.change.unused()]
+        before, after = await self._apply(update, validate_only=request.validate_only)
+        stored = not request.validate_only
+        return pb.UpdateConfigResponse(**convert.edited(before, after, unused, stored=stored))
+
+    async def RollbackConfig(
+        self, request: pb.RollbackConfigRequest, context: Context
+    ) -> pb.RollbackConfigResponse:
+        """Append a revision with the overrides of an old one."""
+        refuse_unknown_fields(request)
+        rollback = Rollback(request.revision, _meta(request))
+        before, after = await self._apply(rollback, validate_only=request.validate_only)
+        notes = _drift(await self._revision(request.revision), after)
+        stored = not request.validate_only
+        return pb.RollbackConfigResponse(**convert.edited(before, after, notes, stored=stored))
+
+    async def ListRevisions(
+        self, request: pb.ListRevisionsRequest, context: Context
+    ) -> pb.ListRevisionsResponse:
+        """Return a page of the history."""
+        size = _page_size(request.page_size)
+        epoch = self._feed.state.epoch
+        before = _page_start(request.page_token, epoch)
+        page = await self._feed.run_blocking(self._store.page, before, size + 1)
+        more = _page_token(epoch, page[size - 1].number) if len(page) > size else ""
+        shown = [convert.revision(epoch, revision) for revision in page[:size]]
+        return pb.ListRevisionsResponse(epoch=epoch, revisions=shown, next_page_token=more)
+
+    async def DiffRevisions(
+        self, request: pb.DiffRevisionsRequest, context: Context
+    ) -> pb.DiffRevisionsResponse:
+        """Compare two revisions."""
+        right = await self._revision(
+            request.to_revision if request.HasField("to_revision") else None
+        )
+        left = await self._revision(
+            request.from_revision if request.HasField("from_revision") else max(right.number - 1, 1)
+        )
+        epoch = self._feed.state.epoch
+        changes = tree.changes(left.layers.effective, right.layers.effective)
+        return pb.DiffRevisionsResponse(
+            from_revision=convert.revision(epoch, left),
+            to_revision=convert.revision(epoch, right),
+            changes=convert.path_changes(changes),
+        )
+
+    async def SetSecret(
+        self, request: pb.SetSecretRequest, context: Context
+    ) -> pb.SetSecretResponse:
+        """Store a secret."""
+        refuse_unknown_fields(request)
+        edit = SetSecret(request.name, request.value, _meta(request))
+        _, after = await self._apply(edit)
+        status = convert.secret(after.secret(request.name))
+        return pb.SetSecretResponse(
+            revision=convert.revision(after.epoch, after.revision), secret=status
+        )
+
+    async def ClearSecret(
+        self, request: pb.ClearSecretRequest, context: Context
+    ) -> pb.ClearSecretResponse:
+        """Remove a secret."""
+        refuse_unknown_fields(request)
+        before, after = await self._apply(ClearSecret(request.name, _meta(request)))
+        return pb.ClearSecretResponse(
+            revision=convert.revision(after.epoch, after.revision),
+            secret=convert.secret(after.secret(request.name)),
+            changed=before.stamp != after.stamp,
+        )
+
+    async def GetSnapshot(  # type: ignore[override]
+        self, request: pb.GetSnapshotRequest, context: Context
+    ) -> pb.GetSnapshotResponse | bytes:
+        """Return what a matcher runs on."""
+        state = await self._reached(request, context)
+        if request.HasField("revision"):
+            return convert.snapshot(state, await self._revision(request.revision))
+        if (request.known_epoch, request.known_revision) == state.stamp:
+            return _not_modified(state)
+        return self._whole(state)
+
+    async def AccessSecret(
+        self, request: pb.AccessSecretRequest, context: Context
+    ) -> pb.AccessSecretResponse:
+        """Return a secret's value."""
+        require_secret_name(request.name)
+        value, version = await self._feed.run_blocking(self._store.open_secret, request.name)
+        LOG.info("secret %s version %d was read", request.name, version)
+        if request.known_version == version:
+            return pb.AccessSecretResponse(not_modified=True, version=version)
+        return pb.AccessSecretResponse(value=value, version=version)
+
+    async def WatchConfig(
+        self, request: pb.WatchConfigRequest, context: Context
+    ) -> AsyncIterator[pb.WatchConfigResponse]:
+        """Stream the config as it changes."""
+        watch = Watch(self._feed, self._store, convert.watch_options(request), self._stopping)
+        async for event in watch.events():
+            yield convert.watch_event(event)
+
+    def _whole(self, state: State) -> bytes:
+        """Return the head's snapshot, serialised once per revision."""
+        if self._serialised[0] != state.stamp:
+            message = convert.snapshot(state, state.revision)
+            self._serialised = state.stamp, message.SerializeToString()
+        return self._serialised[1]
+
+    async def _apply(self, edit: Edit, *, validate_only: bool = False) -> tuple[State, State]:
+        states = await self._feed.run_blocking(self._store.apply, edit, validate_only=validate_only)
+        before, after = states
+        if before.stamp != after.stamp and not validate_only:
+            await self._feed.refresh()
+            LOG.info("revision %d by %s", after.revision.number, after.revision.author)
+        return states
+
+    async def _revision(self, number: int | None) -> Revision:
+        head = self._feed.state.revision
+        if number is None or number == head.number:
+            return head
+        return await self._feed.run_blocking(self._store.revision, number)
+
+    async def _reached(self, request: pb.GetSnapshotRequest, context: Context) -> State:
+        state = self._feed.state
+        left = min(context.time_remaining() or MAX_WAIT_SECONDS, MAX_WAIT_SECONDS)
+        ends = time.monotonic() + left * 0.9
+        while request.known_epoch == state.epoch and state.revision.number < request.min_revision:
+            if time.monotonic() >= ends:
+                head = str(state.revision.number)
+                raise ReplicaBehind("this server has not seen that revision yet", head=head)
+            await self._feed.changed(state, ends - time.monotonic())
+            state = self._feed.state
+        return state
+
+
+def _not_modified(state: State) -> pb.GetSnapshotResponse:
+    return pb.GetSnapshotResponse(
+        not_modified=True,
+        epoch=state.epoch,
+        revision=state.revision.number,
+        digest=state.revision.digest,
+    )
+
+
+def _meta(request: Any) -> Meta:
+    return Meta(author=AUTHOR, reason=request.reason, etag=request.etag)
+
+
+def _drift(old: Revision, after: State) -> list[str]:
+    drifted = tree.changes(old.layers.effective, after.revision.layers.effective)
+    return [
+        f"{path}: inherited values have changed since revision {old.number}"
+        for path, _, _ in drifted
+    ]
+
+
+def _page_size(asked: int) -> int:
+    if not 0 <= asked <= MAX_PAGE:
+        raise invalid("page_size", "RANGE", f"0 to {MAX_PAGE}")
+    return asked or DEFAULT_PAGE
+
+
+def _page_token(epoch: str, before: int) -> str:
+    return base64.urlsafe_b64encode(f"{epoch}:{before}".encode()).decode()
+
+
+def _page_start(token: str, epoch: str) -> int | None:
+    if not token:
+        return None
+    try:
+        made_in, _, before = base64.urlsafe_b64decode(token).decode().partition(":")
+        if made_in != epoch:
+            raise ValueError
+        return int(before)
+    except (binascii.Error, ValueError):
+        raise invalid("page_token", "PAGE_TOKEN", "not a token of this list") from None

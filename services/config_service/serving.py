@@ -1,0 +1,78 @@
+"""The running service: store, feed and server of one process, wired by hand."""
+
+import asyncio
+import contextlib
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import grpc
+from dedup_rpc.server import Serving, is_local
+from eventdedup.config.v1.config_service_pb2_grpc import add_ConfigServiceServicer_to_server
+
+from config_service.env import Env
+from config_service.feed import Feed
+from config_service.servicer import Servicer
+from config_service.setup import open_store
+from config_service.store import Store
+
+LOG = logging.getLogger("event_dedup.config")
+SERVICE = "eventdedup.config.v1.ConfigService"
+STORE_THREADS = 8
+GRACE_SECONDS = 8.0
+
+
+class NotAllowed(Exception):
+    """A way to run that would not be safe; the message says why."""
+
+
+@dataclass
+class ConfigServer:
+    """A ConfigService that listens on `address`."""
+
+    address: str
+    serving: Serving
+    feed: Feed
+    poll: asyncio.Task[None]
+    executor: ThreadPoolExecutor
+
+    async def stop(self, grace: float = GRACE_SECONDS) -> None:
+        """Drain: streams are told to go away, calls finish within `grace` seconds."""
+        self.serving.stopping.set()
+        self.feed.wake()
+        await self.serving.stop(grace)
+        self.poll.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.poll
+        self.executor.shutdown()
+
+    async def serve_until_signal(self) -> None:
+        """Run until SIGTERM or SIGINT, then drain."""
+        await self.serving.signalled()
+        await self.stop()
+
+
+async def start(env: Env) -> ConfigServer:
+    """Open the store and listen.
+
+    Raises `NotAllowed`, `DatabaseError`, `KeyRingError`, `DedupError` or OSError, each with a
+    message that says what to do.
+    """
+    if not is_local(env.address):
+        raise NotAllowed("without credentials only loopback addresses and unix sockets are served")
+    LOG.warning("development: no credentials are asked, every caller is `dev` with all roles")
+    store = open_store(env)
+    executor = ThreadPoolExecutor(STORE_THREADS, "store")
+    feed = Feed(store, executor, store.state(), env.poll_seconds)
+    serving = _serving(store, feed)
+    address = await serving.start(env.address)
+    LOG.info("listening on %s at revision %d", address, feed.state.revision.number)
+    return ConfigServer(address, serving, feed, asyncio.create_task(feed.poll()), executor)
+
+
+def _serving(store: Store, feed: Feed) -> Serving:
+    def register(serving: Serving, server: grpc.aio.Server) -> None:
+        servicer = Servicer(store, feed, serving.stopping)
+        add_ConfigServiceServicer_to_server(servicer, server)
+
+    return Serving((SERVICE,), register)

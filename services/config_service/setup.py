@@ -1,0 +1,116 @@
+"""Making a store ready to serve: its key ring, its schema, its first revision, new defaults."""
+
+import logging
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from dedup_model import strict_yaml, tree
+from dedup_model.tree import Document
+from sqlalchemy import Engine
+
+from config_service import database
+from config_service.cipher import KeyRing, development_ring, parse_ring, read_ring
+from config_service.env import Env
+from config_service.revision import Draft, Layers, Origin
+from config_service.state import State
+from config_service.store import Store, Transaction
+
+LOG = logging.getLogger("event_dedup.config")
+AUTHOR = "config-service migrate"
+
+
+def key_ring(env: Env) -> KeyRing:
+    """Return the ring of the file, else of the environment, else of the development key file."""
+    if env.keyring_file:
+        return read_ring(env.keyring_file)
+    if env.keyring:
+        return parse_ring(env.keyring.splitlines())
+    path = database.database_path(database.parse_url(env.database_url)).with_suffix(".key")
+    LOG.warning("no key ring is configured: using the development key file %s", path)
+    return development_ring(path)
+
+
+def open_store(env: Env) -> Store:
+    """Return the store of a migrated database; raises `DatabaseError` when it is not migrated.
+
+    A SQLite file that does not exist yet is made.
+    """
+    url = database.parse_url(env.database_url)
+    if not database.database_path(url).exists():
+        return migrate(env)
+    engine = database.open_database(url)
+    _require_current(engine)
+    return Store(engine, key_ring(env))
+
+
+def migrate(env: Env) -> Store:
+    """Bring schema, first revision, defaults and bootstrap file up to this release."""
+    url = database.parse_url(env.database_url)
+    bootstrap = strict_yaml.load(env.bootstrap_file) if env.bootstrap_file else {}
+    layers = Layers.of(bootstrap, {})
+    database.database_path(url).parent.mkdir(parents=True, exist_ok=True)
+    engine = database.open_database(url)
+    _upgrade(engine)
+    store = Store(engine, key_ring(env))
+    store.create(layers, AUTHOR)
+    _inherit(store, bootstrap)
+    return store
+
+
+def _inherit(store: Store, bootstrap: Document) -> None:
+    """Append a revision when what is inherited is no longer what the head inherits."""
+
+    def edit(_: Transaction, head: State) -> Draft | None:
+        old = head.revision.layers
+        new = Layers.of(bootstrap, old.overrides)
+        if (new.inherited, new.bootstrap) == (old.inherited, old.bootstrap):
+            return None
+        origin = Origin.UPGRADE if new.bootstrap == old.bootstrap else Origin.BOOTSTRAP
+        return Draft(new, origin, AUTHOR, "")
+
+    store.apply(edit)
+
+
+def take_over(store: Store, document: Document, author: str) -> tuple[State, State]:
+    """Make overrides of the leaves of an earlier system's document that differ from ours.
+
+    Returns the states before and after. Raises `InvalidRequest` with the path of every value that
+    is not valid here; nothing is stored then.
+    """
+
+    def edit(_: Transaction, head: State) -> Draft | None:
+        layers = head.revision.layers
+        wanted = layers.with_overrides(document).overrides
+        new = layers.with_overrides(tree.differing(wanted, layers.inherited))
+        return None if new == layers else Draft(new, Origin.IMPORT, author, "import-legacy")
+
+    return store.apply(edit)
+
+
+def _scripts() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _upgrade(engine: Engine) -> None:
+    config = _scripts()
+    with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _require_current(engine: Engine) -> None:
+    with engine.connect() as connection:
+        present = MigrationContext.configure(connection).get_current_revision()
+    scripts = ScriptDirectory.from_config(_scripts())
+    if present == scripts.get_current_head():
+        return
+    known = {script.revision for script in scripts.walk_revisions()}
+    if present is None or present in known:
+        raise database.DatabaseError("the database is not up to date: run `config-service migrate`")
+    raise database.DatabaseError("the database was migrated by a newer release: start that one")

@@ -1,0 +1,1 @@
+"""`event-dedup`: the people's client."""

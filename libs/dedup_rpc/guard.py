@@ -42,7 +42,9 @@ class Guard(grpc.aio.ServerInterceptor):
         return _guarded(handler, method, size) if handler else None
 
 
-def _guarded(handler: "grpc.RpcMethodHandler[Any, Any]", method: str, metadata_bytes: int) -> Handler:
+def _guarded(
+    handler: "grpc.RpcMethodHandler[Any, Any]", method: str, metadata_bytes: int
+) -> Handler:
     parse: Parse = handler.request_deserializer or bytes
     behaviour: Any = (
         handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream

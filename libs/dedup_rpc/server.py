@@ -29,6 +29,10 @@ OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
+class NotAllowed(Exception):
+    """A way to run that would not be safe; the message says why."""
+
+
 class Serving:
     """A server with its health and its drain; `stopping` tells streams to end."""
 

@@ -92,10 +92,15 @@ def _is_map(field: Any) -> bool:
 
 def refuse_unknown_fields(message: Message) -> None:
     """Raise `InvalidRequest` when a newer client sent fields that this release would lose."""
-    places = list(_unknown(message, ""))
+    places = unknown_fields(message)
     if places:
         text = "this server does not know this field; upgrade it first"
         raise InvalidRequest([Violation(place, "UNKNOWN_FIELD", text) for place in places])
+
+
+def unknown_fields(message: Message) -> list[str]:
+    """Return the places of fields that this release does not know, by number, at any depth."""
+    return list(_unknown(message, ""))
 
 
 def _unknown(message: Message, prefix: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dedup_model.errors import DedupError, InvalidRequest
+from dedup_rpc.server import NotAllowed
 
 from config_service import legacy, serving, setup
 from config_service.cipher import KeyRingError, new_key
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.stderr.write(f"{violation.path}: {violation.description} ({violation.rule})\n")
         sys.exit(CONFIG_ERROR)
     except (
-        serving.NotAllowed,
+        NotAllowed,
         DatabaseError,
         KeyRingError,
         DedupError,
@@ -79,19 +80,18 @@ def _serve(env: Env, _: argparse.Namespace) -> None:
 
 
 def _migrate(env: Env, _: argparse.Namespace) -> None:
-    _, number = setup.migrate(env).stamp()
-    LOG.info("the store is at revision %d", number)
+    LOG.info("the store is at revision %d", setup.migrate(env).stamp()[1])
 
 
 def _import_legacy(env: Env, options: argparse.Namespace) -> None:
     found = legacy.read(options.db_url, env.legacy_key)
-    store = setup.migrate(env)
+    store = setup.open_store(env)
     author = "config-service import-legacy"
+    meta = Meta(author, "import-legacy")
+    secret = SetSecret("ai.api_key", found.api_key, meta) if found.api_key else None
     _, after = setup.take_over(store, found.document, author)
-    if found.api_key:
-        _, after = store.apply(
-            SetSecret("ai.api_key", found.api_key, Meta(author, "import-legacy"))
-        )
+    if secret:
+        _, after = store.apply(secret)
     paths = ", ".join(after.revision.layers.override_paths()) or "none"
     sys.stdout.write(f"revision {after.revision.number}; overrides: {paths}\n")
     sys.stdout.write(f"ai.api_key: {'set' if after.secret('ai.api_key').is_set else 'not set'}\n")

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import grpc
-from dedup_rpc.server import Serving, is_local
+from dedup_rpc.server import NotAllowed, Serving, is_local
 from eventdedup.config.v1.config_service_pb2_grpc import add_ConfigServiceServicer_to_server
 
 from config_service.env import Env
@@ -20,10 +20,6 @@ LOG = logging.getLogger("event_dedup.config")
 SERVICE = "eventdedup.config.v1.ConfigService"
 STORE_THREADS = 8
 GRACE_SECONDS = 8.0
-
-
-class NotAllowed(Exception):
-    """A way to run that would not be safe; the message says why."""
 
 
 @dataclass

@@ -1,0 +1,24 @@
+"""The `event-dedup` command."""
+
+import typer
+
+from dedup_cli import config_commands, dedup_commands, demo
+
+APP = typer.Typer(
+    help="Find which event listings are the same event; change how they are matched.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+APP.add_typer(config_commands.APP, name="config")
+APP.command("dedup")(dedup_commands.dedup)
+APP.command("evaluate")(dedup_commands.evaluate)
+APP.command("demo")(demo.demo)
+
+
+def main() -> None:
+    """Run the command line."""
+    APP()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""What people see: the console, and errors as sentences that help to act."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import grpc
+import typer
+from dedup_model.errors import DedupError, InvalidRequest, Violation
+from dedup_rpc.status import RemoteError, remote_error
+from rich.console import Console
+from rich.markup import escape
+
+OUT = Console(highlight=False, soft_wrap=True)
+ERR = Console(stderr=True, highlight=False, soft_wrap=True)
+
+FAILED = 1
+"""Exit status when a service refused or could not be reached."""
+
+
+def fail(*lines: str) -> NoReturn:
+    """Print lines to standard error and exit with FAILED."""
+    for line in lines:
+        ERR.print(f"[red]{escape(line)}[/red]")
+    raise typer.Exit(FAILED)
+
+
+@contextmanager
+def explained(address: str) -> Iterator[None]:
+    """Turn errors of calls to `address` and of input into sentences and exit status FAILED."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        fail(*_remote_lines(remote_error(error), address))
+    except InvalidRequest as error:
+        fail(*map(_violation_line, error.violations))
+    except DedupError as error:
+        fail(error.message)
+    except OSError as error:
+        fail(f"{error.filename or 'input or output'}: {error.strerror or 'failed'}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _remote_lines(error: RemoteError, address: str) -> list[str]:
+    if error.code is grpc.StatusCode.UNAVAILABLE and not error.reason:
+        return [f"no service answers at {address}; is it running?"]
+    facts = [f"  {name}: {value}" for name, value in sorted(error.facts.items()) if value]
+    lines = [_violation_line(violation) for violation in error.violations]
+    return [f"{error.code.name} {error.reason}: {error.message}".strip(), *lines, *facts]
+
+
+def _violation_line(violation: Violation) -> str:
+    return f"  {violation.path}: {violation.description} ({violation.rule})"

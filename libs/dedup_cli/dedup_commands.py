@@ -1,0 +1,120 @@
+"""`event-dedup dedup` and `event-dedup evaluate`."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from eventdedup.matcher.v1 import matcher_service_pb2 as pb
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from dedup_cli import batch_client, evaluation, outputs
+from dedup_cli.console import ERR, OUT, explained
+from dedup_cli.private_pair import private_pair
+from dedup_cli.reading import read_files
+
+Files = Annotated[
+    list[Path], typer.Argument(exists=True, dir_okay=False, help=".json, .jsonl or .parquet")
+]
+Out = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")]
+
+
+def dedup(
+    files: Files,
+    output: Out,
+    matcher: Annotated[
+        str, typer.Option(envvar="EVENT_DEDUP_MATCHER", help="MatcherService, host:port.")
+    ] = "",
+    config: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Settings of a private pair.")
+    ] = None,
+    floor: Annotated[
+        float, typer.Option(min=0, max=1, help="Lowest combined score of decisions.jsonl.")
+    ] = 0.65,
+) -> None:
+    """Find which listings are the same event and write the canonical events."""
+    if matcher and config:
+        raise typer.BadParameter("--config is for a private pair; a matcher has its own settings")
+    with explained(matcher or "the private pair"):
+        records, problems = batch_client.split(read_files(files))
+        began, started_at = time.monotonic(), datetime.now(UTC)
+        with _matcher(matcher, config) as address, _bar() as bar:
+            answer = batch_client.run(address, records, floor, _shown(bar))
+        facts = {
+            "started_at": started_at.isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - began, 3),
+            "inputs": sorted(str(path) for path in files),
+        }
+        outputs.write(output, answer, records, problems, facts)
+    _print_summary(answer.summary, len(problems), output)
+
+
+@contextmanager
+def _matcher(address: str, config: Path | None) -> Iterator[str]:
+    if address:
+        yield address
+        return
+    ERR.print(escape(f"standalone, {config or 'defaults'}: a private pair in this process"))
+    with private_pair(config) as private:
+        yield private
+
+
+def _bar() -> Progress:
+    columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, TimeElapsedColumn(), console=ERR, transient=True)
+
+
+def _shown(bar: Progress) -> Callable[[str, int, int], None]:
+    task = bar.add_task("send", total=None)
+
+    def show(stage: str, done: int, total: int) -> None:
+        bar.update(task, description=stage, completed=done, total=total or None)
+
+    return show
+
+
+def _print_summary(summary: pb.Summary, unreadable: int, output: Path) -> None:
+    run = summary.run
+    source = pb.ConfigSource.Name(run.source).removeprefix("CONFIG_SOURCE_").lower()
+    OUT.print(
+        f"{summary.read} listings -> {summary.events} events, {summary.merged_events} of them from"
+        f" several listings (largest {summary.largest_cluster}), {summary.needs_review} for review"
+    )
+    OUT.print(
+        f"{summary.candidate_pairs} pairs compared: {summary.matches} match,"
+        f" {summary.ambiguous} ambiguous"
+    )
+    OUT.print(
+        f"{summary.quarantined + unreadable} quarantined, {summary.repaired} repaired,"
+        f" {summary.collapsed} equal copies dropped"
+    )
+    OUT.print(f"config: revision {run.revision} ({source}), digest {run.digest[:12]}")
+    for warning in summary.warnings:
+        OUT.print(f"[yellow]{escape(f'warning: {warning}')}[/yellow]")
+    OUT.print(escape(f"results in {output}"))
+
+
+def evaluate(
+    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Results.")],
+    labels: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="CSV: event_id,cluster_id")
+    ],
+) -> None:
+    """Compare the clusters of a run with labelled clusters."""
+    with explained("the labels"):
+        found = evaluation.read_clusters(folder / "clusters.csv")
+        figures = evaluation.evaluate(found, evaluation.read_clusters(labels))
+    table = Table("", "precision", "recall", "F1", box=None)
+    for name, rates in (("pairwise", figures.pairwise), ("B-cubed", figures.b_cubed)):
+        table.add_row(name, *(f"{x:.3f}" for x in (rates.precision, rates.recall, rates.f1)))
+    OUT.print(table)
+    OUT.print(
+        f"{figures.labelled} labelled listings, {figures.missing} of them not in the results;"
+        f" pairs: {figures.right_pairs} right of {figures.found_pairs} found,"
+        f" {figures.true_pairs} true; {figures.unlabelled} listings without a label"
+    )

@@ -1,0 +1,198 @@
+"""`event-dedup demo`: the main job on sample listings, with a change of settings in between."""
+
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import grpc
+import typer
+from dedup_rpc.channel import connect
+from eventdedup.config.v1 import config_service_pb2 as pb
+from eventdedup.config.v1.config_service_pb2_grpc import ConfigServiceStub
+from eventdedup.config.v1.matching_config_pb2 import MatchingConfig, Thresholds
+from google.protobuf.field_mask_pb2 import FieldMask
+from rich.markup import escape
+
+from dedup_cli import batch_client, outputs
+from dedup_cli.batch_client import Answer
+from dedup_cli.console import OUT, explained, fail
+from dedup_cli.evaluation import evaluate, read_clusters
+from dedup_cli.reading import Record, read_files
+from dedup_cli.settings import shown_setting
+
+START_SECONDS = 30
+SHOWN = 8
+NEW_HIGH = 0.85
+
+
+def demo(
+    examples: Annotated[
+        Path, typer.Argument(exists=True, file_okay=False, help="Folder with listings/.")
+    ] = Path("examples"),
+) -> None:
+    """Start both services, run the sample listings, change a threshold, run them again."""
+    files = sorted((examples / "listings").glob("*.json*"))
+    if not files:
+        fail(f"there are no listings in {examples / 'listings'}")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="event-dedup-")))
+        config, matcher = f"127.0.0.1:{_free_port()}", f"127.0.0.1:{_free_port()}"
+        OUT.print(f"starting ConfigService on {config} and MatcherService on {matcher}")
+        stack.enter_context(_service(folder, "config_service", config, _config_options(folder)))
+        stack.enter_context(
+            _service(folder, "matcher_service", matcher, [], ["--config-address", config])
+        )
+        with explained(matcher):
+            _story(files, examples / "labels.csv", config, matcher, folder)
+    OUT.print("\nboth services have stopped; nothing is left running.")
+    _print_recipes()
+
+
+def _story(files: list[Path], labels: Path, config: str, matcher: str, folder: Path) -> None:
+    OUT.print(f"\n[bold]First batch[/bold]: {len(files)} files")
+    records, problems = batch_client.split(read_files(files))
+    first = batch_client.run(matcher, records, 0.65, lambda *_: None)
+    outputs.write(folder / "first", first, records, problems, {})
+    _print_batch(first, records)
+    _print_quality(folder / "first", labels)
+    OUT.print(f"\n[bold]A change of settings[/bold]: thresholds.high becomes {NEW_HIGH}")
+    _raise_threshold(config)
+    OUT.print("\n[bold]Second batch[/bold]: the same files")
+    second = batch_client.run(matcher, records, 0.65, lambda *_: None)
+    outputs.write(folder / "second", second, records, problems, {})
+    _print_change(first, second, records)
+    _print_quality(folder / "second", labels)
+
+
+def _config_options(folder: Path) -> list[str]:
+    return ["--database-url", f"sqlite:///{folder / 'config.db'}"]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _service(
+    folder: Path, package: str, address: str, before: list[str], after: list[str] | None = None
+) -> Iterator[None]:
+    """Run one service until the block ends; its log goes to a file that is shown when it fails."""
+    command = [sys.executable, "-m", package, *before, "serve", "--address", address]
+    with (folder / f"{package}.log").open("w+") as log:
+        process = subprocess.Popen([*command, *(after or [])], stderr=log, cwd=folder)  # noqa: S603
+        try:
+            _wait(process, address, log)
+            yield
+        finally:
+            process.terminate()
+            process.wait(timeout=15)
+
+
+def _wait(process: subprocess.Popen[bytes], address: str, log: Any) -> None:
+    ends = time.monotonic() + START_SECONDS
+    with connect(address) as channel:
+        while time.monotonic() < ends and process.poll() is None:
+            try:
+                grpc.channel_ready_future(channel).result(timeout=0.2)
+            except grpc.FutureTimeoutError:
+                continue
+            return
+    log.seek(0)
+    fail(f"the service at {address} did not start:", log.read())
+
+
+def _raise_threshold(address: str) -> None:
+    request = pb.UpdateConfigRequest(
+        config=MatchingConfig(thresholds=Thresholds(high=NEW_HIGH)),
+        update_mask=FieldMask(paths=["thresholds.high"]),
+        reason="demo: ask for more evidence",
+    )
+    with connect(address) as channel:
+        answer = ConfigServiceStub(channel).UpdateConfig(request, timeout=10)
+    for change in answer.changes:
+        old, new = shown_setting(change.old), shown_setting(change.new)
+        OUT.print(f"  revision {answer.revision.revision}: {change.path} {old} -> {new}")
+
+
+def _print_batch(answer: Answer, records: list[Record]) -> None:
+    summary = answer.summary
+    OUT.print(
+        f"  ran under revision {summary.run.revision}: {summary.read} listings ->"
+        f" {summary.events} events, {summary.merged_events} merged from several listings"
+    )
+    titles = {record.listing.id: record.listing for record in records}
+    merged = sorted(
+        (event for event in answer.events if len(event.listing_ids) > 1),
+        key=lambda event: (-len(event.listing_ids), event.id),
+    )
+    for event in merged[:SHOWN]:
+        OUT.print(f"  [bold]{escape(event.event.title)}[/bold]")
+        for listing in (titles[listing_id] for listing_id in event.listing_ids):
+            OUT.print(escape(f"      {listing.source_code}: {listing.title}"))
+    OUT.print(f"  ... and {max(len(merged) - SHOWN, 0)} more merged events")
+    for kind, issues in (("quarantined", answer.quarantined), ("repaired", answer.repairs)):
+        for issue in issues:
+            name = issue.listing_id or "a listing without id"
+            OUT.print(
+                escape(f"  {kind}: {name} ({issue.source_code}): {issue.field} {issue.reason}")
+            )
+
+
+def _print_quality(folder: Path, labels: Path) -> None:
+    if not labels.exists():
+        return
+    figures = evaluate(read_clusters(folder / "clusters.csv"), read_clusters(labels)).pairwise
+    OUT.print(
+        f"  against {labels}: precision {figures.precision:.3f}, recall {figures.recall:.3f},"
+        f" F1 {figures.f1:.3f}"
+    )
+
+
+def _print_change(first: Answer, second: Answer, records: list[Record]) -> None:
+    _require_other_revision(first, second)
+    before, after = first.summary, second.summary
+    OUT.print(
+        f"  ran under revision {after.run.revision} (the first under {before.run.revision}):"
+        f" {before.events} -> {after.events} events, {before.matches} -> {after.matches} matches"
+    )
+    titles = {record.listing.id: record.listing.title for record in records}
+    kept = {tuple(event.listing_ids) for event in second.events}
+    split = [event for event in first.events if tuple(event.listing_ids) not in kept]
+    for event in split[:SHOWN]:
+        names = " | ".join(titles[listing_id] for listing_id in event.listing_ids)
+        OUT.print(escape(f"  no longer one event: {names}"))
+    OUT.print(f"  {len(split)} events of the first batch were split")
+
+
+def _require_other_revision(first: Answer, second: Answer) -> None:
+    if first.summary.run.revision == second.summary.run.revision:
+        fail("the second batch did not run under the new revision")
+
+
+def _print_recipes() -> None:
+    recipes = json.dumps(
+        {"config": {"thresholds": {"high": 0.8}}, "update_mask": {"paths": ["thresholds.high"]}}
+    )
+    OUT.print("\nTo try it yourself, start the pair in two terminals:")
+    OUT.print("  config-service serve\n  matcher-service serve")
+    OUT.print("and in a third one:")
+    service = "eventdedup.config.v1.ConfigService"
+    for line in (
+        "grpcurl -plaintext 127.0.0.1:50051 list",
+        f"grpcurl -plaintext 127.0.0.1:50051 {service}/GetConfig",
+        f"grpcurl -plaintext -d '{recipes}' 127.0.0.1:50051 {service}/UpdateConfig",
+        f"grpcurl -plaintext 127.0.0.1:50051 {service}/WatchConfig",
+        "event-dedup config set thresholds.high=0.8 --reason 'more evidence'",
+        "event-dedup dedup examples/listings/* -o out --matcher 127.0.0.1:50052",
+        "event-dedup evaluate out --labels examples/labels.csv",
+    ):
+        OUT.print(escape(f"  {line}"))

@@ -1,0 +1,84 @@
+"""Quality of clusters against labels: pairwise and B-cubed figures.
+
+Pairwise: of the pairs that share a cluster. B-cubed (Bagga and Baldwin, 1998): the mean over
+listings of the share of its cluster that belongs with it.
+"""
+
+import csv
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from dedup_model.errors import invalid
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Precision, recall and their harmonic mean, each 0 to 1."""
+
+    precision: float
+    recall: float
+
+    @property
+    def f1(self) -> float:
+        """Return the harmonic mean; 0 when both are 0."""
+        total = self.precision + self.recall
+        return 2 * self.precision * self.recall / total if total else 0.0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The figures of one comparison over the labelled listings."""
+
+    pairwise: Rates
+    b_cubed: Rates
+    labelled: int
+    missing: int
+    unlabelled: int
+    true_pairs: int
+    found_pairs: int
+    right_pairs: int
+
+
+def read_clusters(path: Path) -> dict[str, str]:
+    """Return cluster by listing of a CSV with the columns `event_id,cluster_id`."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        if not {"event_id", "cluster_id"} <= set(reader.fieldnames or ()):
+            raise invalid(str(path), "COLUMNS", "must have the columns event_id and cluster_id")
+        return {row["event_id"]: row["cluster_id"] for row in reader}
+
+
+def evaluate(found: dict[str, str], gold: dict[str, str]) -> Evaluation:
+    """Compare clusters over the listings of `gold`; one that was not clustered stands alone."""
+    predicted = {listing: found.get(listing, f"missing {listing}") for listing in gold}
+    together = Counter((predicted[listing], gold[listing]) for listing in gold)
+    by_found, by_gold = Counter(predicted.values()), Counter(gold.values())
+    right, guessed, true = _pairs(together), _pairs(by_found), _pairs(by_gold)
+    return Evaluation(
+        pairwise=Rates(_share(right, guessed), _share(right, true)),
+        b_cubed=_b_cubed(together, by_found, by_gold),
+        labelled=len(gold),
+        missing=sum(listing not in found for listing in gold),
+        unlabelled=sum(listing not in gold for listing in found),
+        true_pairs=true,
+        found_pairs=guessed,
+        right_pairs=right,
+    )
+
+
+def _pairs(counts: Counter[str] | Counter[tuple[str, str]]) -> int:
+    return sum(n * (n - 1) // 2 for n in counts.values())
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 1.0
+
+
+def _b_cubed(
+    together: Counter[tuple[str, str]], by_found: Counter[str], by_gold: Counter[str]
+) -> Rates:
+    total = sum(by_gold.values()) or 1
+    precision = sum(n * n / by_found[mine] for (mine, _), n in together.items()) / total
+    recall = sum(n * n / by_gold[true] for (_, true), n in together.items()) / total
+    return Rates(precision, recall)

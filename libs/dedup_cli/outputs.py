@@ -1,0 +1,114 @@
+"""The output files of a batch: all but `summary.json` are a function of listings and settings."""
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dedup_rpc.wire import to_document
+
+from dedup_cli.batch_client import Answer
+from dedup_cli.reading import Problem, Record
+
+FILES = ("canonical.json", "canonical.jsonl", "clusters.csv", "decisions.jsonl", "quarantine.jsonl")
+
+
+def write(
+    folder: Path,
+    answer: Answer,
+    records: Sequence[Record],
+    problems: Sequence[Problem],
+    facts: dict[str, Any],
+) -> None:
+    """Write all files of a batch into `folder`, which is made; `facts` go to the summary."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _json(folder / "canonical.json", _canonical(answer))
+    _lines(folder / "canonical.jsonl", (to_document(event) for event in answer.events))
+    _clusters(folder / "clusters.csv", answer)
+    _lines(folder / "decisions.jsonl", (to_document(pair) for pair in answer.decisions))
+    _lines(folder / "quarantine.jsonl", sorted(_quarantine(answer, problems), key=str))
+    _json(folder / "summary.json", _summary(folder, answer, records, problems) | facts)
+
+
+def _canonical(answer: Answer) -> dict[str, Any]:
+    """Return the events in the input's form, so that they can be read again."""
+    run = answer.summary.run
+    metadata = {"sourceKey": "event-dedup", "digest": run.digest, "engine": run.engine_version}
+    return {"events": [_event(event) for event in answer.events], "metadata": metadata}
+
+
+def _event(event: Any) -> dict[str, Any]:
+    return {**to_document(event.event), "id": event.id}
+
+
+def _quarantine(answer: Answer, problems: Iterable[Problem]) -> list[dict[str, Any]]:
+    """Return what was left out; without positions, which depend on the order of the input."""
+    unread = [
+        {"listing_id": "", "source_code": p.source_code, "field": p.field, "reason": p.reason}
+        for p in problems
+    ]
+    return unread + [
+        {
+            "listing_id": issue.listing_id,
+            "source_code": issue.source_code,
+            "field": issue.field,
+            "reason": issue.reason,
+        }
+        for issue in answer.quarantined
+    ]
+
+
+def _summary(
+    folder: Path, answer: Answer, records: Sequence[Record], problems: Sequence[Problem]
+) -> dict[str, Any]:
+    counts = to_document(answer.summary)
+    run = {"revision": 0, **counts.pop("run", {})}
+    names = [field.name for field in answer.summary.DESCRIPTOR.fields][1:-1]
+    return {
+        "run": run,
+        "counts": {name: counts.get(name, 0) for name in names}
+        | {"unreadable_records": len(problems)},
+        "warnings": counts.get("warnings", []),
+        "quarantined_at": _places(answer.quarantined, records)
+        + [{"file": p.file, "position": p.position, "field": p.field} for p in problems],
+        "repaired_at": _places(answer.repairs, records),
+        "outputs": {name: _digest(folder / name) for name in FILES},
+    }
+
+
+def _places(issues: Iterable[Any], records: Sequence[Record]) -> list[dict[str, Any]]:
+    return [
+        {
+            "listing_id": issue.listing_id,
+            "file": records[issue.position].file,
+            "position": records[issue.position].position,
+            "field": issue.field,
+            "reason": issue.reason,
+        }
+        for issue in issues
+    ]
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _json(path: Path, document: Any) -> None:
+    text = json.dumps(document, ensure_ascii=False, indent=1)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _lines(path: Path, documents: Iterable[dict[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for document in documents:
+            file.write(json.dumps(document, ensure_ascii=False) + "\n")
+
+
+def _clusters(path: Path, answer: Answer) -> None:
+    rows = [(listing, event.id) for event in answer.events for listing in event.listing_ids]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("event_id", "cluster_id"))
+        writer.writerows(sorted(rows))

@@ -12,6 +12,11 @@ def generate(target: Path) -> None:
     files = sorted(str(path.relative_to(root)) for path in root.glob("eventdedup/**/*.proto"))
     kinds = ("python", "grpc_python", "mypy", "mypy_grpc")
     options = [f"--{kind}_out={target}" for kind in kinds]
+    bin_folder = Path(sys.executable).parent
+    options += [
+        f"--plugin=protoc-gen-{kind}={bin_folder / f'protoc-gen-{kind}'}"
+        for kind in ("mypy", "mypy_grpc")
+    ]
     includes = [f"-I{root}", f"-I{Path(protoc.__file__).parent / '_proto'}"]
     if protoc.main(["protoc", *includes, *options, *files]):
         raise SystemExit("protoc refused the protos")

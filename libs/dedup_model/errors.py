@@ -67,12 +67,6 @@ class FutureRevision(DedupError):
     reason = "FUTURE_REVISION"
 
 
-class ForeignEpoch(DedupError):
-    """The named epoch is not the store's present one."""
-
-    reason = "FOREIGN_EPOCH"
-
-
 class SecretUnknown(DedupError):
     """No secret has this name."""
 

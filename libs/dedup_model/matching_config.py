@@ -7,54 +7,25 @@ never coerce a type; see `dedup_model.rules` for the rules between fields.
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic.config import JsonDict
+from pydantic import Field
 
-from dedup_model.text_rules import category_key, plain_text
+from dedup_model.setting import (
+    CategoryKey,
+    Number,
+    Section,
+    Text,
+    Whole,
+    score,
+    setting,
+    weight,
+)
+from dedup_model.text_tables import TextTables
 
 SCHEMA_VERSION = 1
 """Grows by one whenever the tree gains or loses a field; stored with every revision."""
 
 SECRET_NAMES = ("ai.api_key",)
 """Values that live beside the tree, sealed on their own, and never inside it."""
-
-
-def _whole(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-Number = Annotated[float, AfterValidator(lambda value: value + 0.0)]
-"""A finite float; -0.0 is stored as 0.0."""
-Whole = Annotated[int, BeforeValidator(_whole)]
-"""An integer; 5.0 counts as 5, 5.5 is refused."""
-Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(plain_text)]
-"""Up to 200 characters without control characters and without anything that looks like a secret."""
-CategoryKey = Annotated[str, AfterValidator(category_key)]
-"""A folded category name, `[a-z0-9_]+`, at most 64 characters."""
-
-
-class Section(BaseModel):
-    """Base of every node of the tree: frozen, strict, finite, silent about its input."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True
-    )
-
-
-def setting(default: Any, meaning: str, unit: str, low: float | None, high: float | None) -> Any:
-    """Declare one numeric setting with its default, meaning, unit and inclusive range."""
-    extra: JsonDict = {"unit": unit}
-    return Field(default=default, description=meaning, ge=low, le=high, json_schema_extra=extra)
-
-
-def weight(default: float | None, meaning: str) -> Any:
-    """Declare a weight: relative, 0 to 10."""
-    return setting(default, meaning, "weight", 0, 10)
-
-
-def score(default: float, meaning: str) -> Any:
-    """Declare a similarity or a factor between 0 and 1."""
-    return setting(default, meaning, "score", 0, 1)
 
 
 class Scoring(Section):
@@ -155,101 +126,6 @@ class Blocking(Section):
     max_range_days: Whole = setting(
         366, "Longest date range that is read; a longer one is quarantined.", "days", 1, 3660
     )
-
-
-class Synonyms(Section):
-    """Words that mean one thing, whole or as a part of a compound."""
-
-    canonical: Text = Field(description="The word that replaces its variants.")
-    variants: list[Text] = Field(
-        default=[], max_length=100, description="Spellings and dialect forms of it."
-    )
-
-
-class PrefixSeparator(StrEnum):
-    """What stands between a title prefix and the title proper."""
-
-    DASH = "dash"
-    COLON = "colon"
-
-
-class TitlePrefix(Section):
-    """A series or column name that some sources put before the title."""
-
-    text: Text = Field(description="The prefix without its separator.")
-    separator: PrefixSeparator = Field(
-        default=PrefixSeparator.DASH, strict=False, description="What follows the prefix."
-    )
-
-
-class CityAlias(Section):
-    """A city with its districts and short forms."""
-
-    city: Text = Field(description="The name listings are grouped under.")
-    aliases: list[Text] = Field(
-        default=[], max_length=1000, description="Districts, short forms and old names."
-    )
-
-
-class TextTables(Section):
-    """Tables of the region and its language."""
-
-    synonyms: list[Synonyms] = Field(
-        default=[
-            Synonyms(canonical="hemdglunker", variants=["hemdklunker", "hemdglunki", "hendglunki"]),
-            Synonyms(
-                canonical="fastnacht",
-                variants=[
-                    "fasnacht", "fasching", "karneval", "fasnets", "fasent", "fasend", "fasnet",
-                ],
-            ),
-        ],
-        max_length=1000,
-        description="Groups of words that are treated as one word.",
-    )  # fmt: skip
-    prefixes: list[TitlePrefix] = Field(
-        default=[
-            *(
-                TitlePrefix(text=text)
-                for text in (
-                    "Nordwiler Narrenfahrplan", "Wahlkampfstand Bündnis 90/Die Grünen",
-                    "Kommunales Kino", "Kolping Kids", "Fasnet im Ladhof",
-                    "Narrenzunft Bergteufel", "Tag der offenen Tür",
-                )
-            ),
-            *(
-                TitlePrefix(text=text, separator=PrefixSeparator.COLON)
-                for text in (
-                    "Vortrag", "Bildervortrag", "Kochworkshop", "FreiTagZeit", "Jungentreff",
-                    "Textil-Tag", "SPD-Veranstaltung", "Theaterabend", "Kinderprogramm",
-                    "SkF Waldkirch", "Waldkircher Klimagespräch",
-                )
-            ),
-        ],
-        max_length=1000,
-        description="Prefixes that are cut from titles; the first that fits is cut, once.",
-    )  # fmt: skip
-    city_aliases: list[CityAlias] = Field(
-        default=[
-            CityAlias(city="kenzingen", aliases=["nordweil", "hecklingen", "bombach"]),
-            CityAlias(
-                city="emmendingen",
-                aliases=["mundingen", "kollmarsreute", "wasser", "windenreute", "maleck"],
-            ),
-            CityAlias(city="waldkirch", aliases=["kollnau", "buchholz", "suggental"]),
-            CityAlias(
-                city="freiburg im breisgau",
-                aliases=[
-                    "waltershofen", "opfingen", "tiengen", "munzingen", "lehen",
-                    "freiburg", "freiburg i. br.", "freiburg i.br.", "freiburg/breisgau",
-                ],
-            ),
-            CityAlias(city="gutach im breisgau", aliases=["bleibach"]),
-            CityAlias(city="rheinhausen", aliases=["oberhausen", "niederhausen"]),
-        ],
-        max_length=1000,
-        description="Names that count as one city.",
-    )  # fmt: skip
 
 
 class Cluster(Section):

@@ -12,7 +12,8 @@ from typing import Any, TypeAlias, get_args, get_origin
 
 from pydantic import BaseModel
 
-from dedup_model.matching_config import MatchingConfig, Section
+from dedup_model.matching_config import MatchingConfig
+from dedup_model.setting import Section
 
 Document: TypeAlias = dict[str, Any]
 Path: TypeAlias = tuple[str, ...]

@@ -1,0 +1,1 @@
+"""MatcherService: listings in, canonical events out, each batch under one config revision."""

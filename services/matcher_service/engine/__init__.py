@@ -1,0 +1,1 @@
+"""The pure matching engine: listings and a config in, canonical events out."""

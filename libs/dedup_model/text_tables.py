@@ -1,0 +1,102 @@
+"""Settings that are data of a region and its language: synonyms, prefixes, names of cities."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from dedup_model.setting import Section, Text
+
+
+class Synonyms(Section):
+    """Words that mean one thing, whole or as a part of a compound."""
+
+    canonical: Text = Field(description="The word that replaces its variants.")
+    variants: list[Text] = Field(
+        default=[], max_length=100, description="Spellings and dialect forms of it."
+    )
+
+
+class PrefixSeparator(StrEnum):
+    """What stands between a title prefix and the title proper."""
+
+    DASH = "dash"
+    COLON = "colon"
+
+
+class TitlePrefix(Section):
+    """A series or column name that some sources put before the title."""
+
+    text: Text = Field(description="The prefix without its separator.")
+    separator: PrefixSeparator = Field(
+        default=PrefixSeparator.DASH, strict=False, description="What follows the prefix."
+    )
+
+
+class CityAlias(Section):
+    """A city with its districts and short forms."""
+
+    city: Text = Field(description="The name listings are grouped under.")
+    aliases: list[Text] = Field(
+        default=[], max_length=1000, description="Districts, short forms and old names."
+    )
+
+
+class TextTables(Section):
+    """Tables of the region and its language."""
+
+    synonyms: list[Synonyms] = Field(
+        default=[
+            Synonyms(canonical="hemdglunker", variants=["hemdklunker", "hemdglunki", "hendglunki"]),
+            Synonyms(
+                canonical="fastnacht",
+                variants=[
+                    "fasnacht", "fasching", "karneval", "fasnets", "fasent", "fasend", "fasnet",
+                ],
+            ),
+        ],
+        max_length=1000,
+        description="Groups of words that are treated as one word.",
+    )  # fmt: skip
+    prefixes: list[TitlePrefix] = Field(
+        default=[
+            *(
+                TitlePrefix(text=text)
+                for text in (
+                    "Nordwiler Narrenfahrplan", "Wahlkampfstand Bündnis 90/Die Grünen",
+                    "Kommunales Kino", "Kolping Kids", "Fasnet im Ladhof",
+                    "Narrenzunft Bergteufel", "Tag der offenen Tür",
+                )
+            ),
+            *(
+                TitlePrefix(text=text, separator=PrefixSeparator.COLON)
+                for text in (
+                    "Vortrag", "Bildervortrag", "Kochworkshop", "FreiTagZeit", "Jungentreff",
+                    "Textil-Tag", "SPD-Veranstaltung", "Theaterabend", "Kinderprogramm",
+                    "SkF Waldkirch", "Waldkircher Klimagespräch",
+                )
+            ),
+        ],
+        max_length=1000,
+        description="Prefixes that are cut from titles; the first that fits is cut, once.",
+    )  # fmt: skip
+    city_aliases: list[CityAlias] = Field(
+        default=[
+            CityAlias(city="kenzingen", aliases=["nordweil", "hecklingen", "bombach"]),
+            CityAlias(
+                city="emmendingen",
+                aliases=["mundingen", "kollmarsreute", "wasser", "windenreute", "maleck"],
+            ),
+            CityAlias(city="waldkirch", aliases=["kollnau", "buchholz", "suggental"]),
+            CityAlias(
+                city="freiburg im breisgau",
+                aliases=[
+                    "waltershofen", "opfingen", "tiengen", "munzingen", "lehen",
+                    "freiburg", "freiburg i. br.", "freiburg i.br.", "freiburg/breisgau",
+                ],
+            ),
+            CityAlias(city="gutach im breisgau", aliases=["bleibach"]),
+            CityAlias(city="rheinhausen", aliases=["oberhausen", "niederhausen"]),
+        ],
+        max_length=1000,
+        description="Names that count as one city.",
+    )  # fmt: skip

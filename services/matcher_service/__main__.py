@@ -1,0 +1,54 @@
+"""The `matcher-service` command: serve."""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dedup_rpc.server import NotAllowed
+
+from matcher_service import serving
+from matcher_service.env import Env
+
+CONFIG_ERROR = 78
+"""Exit status for a process that was told to run in a way it cannot (EX_CONFIG)."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; exits with 78 and one line when it cannot run as told."""
+    options = _parser().parse_args(arguments)
+    try:
+        env = _env(options)
+        logging.basicConfig(
+            level=env.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+        )
+        asyncio.run(_serve(env))
+    except (NotAllowed, OSError, ValueError) as error:
+        sys.stderr.write(f"matcher-service: {error}\n")
+        sys.exit(CONFIG_ERROR)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="matcher-service", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="answer RPCs until SIGTERM")
+    serve.add_argument("--address", help="host:port or unix:path (MATCHER_ADDRESS)")
+    serve.add_argument("--config-address", help="ConfigService (MATCHER_CONFIG_ADDRESS)")
+    return parser
+
+
+def _env(options: argparse.Namespace) -> Env:
+    given = {"address": options.address, "config_address": options.config_address}
+    return replace(Env.read(os.environ), **{name: value for name, value in given.items() if value})
+
+
+async def _serve(env: Env) -> None:
+    server = await serving.start(env)
+    await server.serve_until_signal()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""From four scores to a verdict: weights, category overrides, thresholds and the title veto."""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+from dedup_model.matching_config import MatchingConfig, Thresholds
+from dedup_model.rules import weights_of
+
+from matcher_service.engine.blocking import Pairs
+from matcher_service.engine.columns import Floats, Ints, Table, rounded
+from matcher_service.engine.normalise import Synonyms, fold
+from matcher_service.engine.scoring import Signals
+
+Decision: TypeAlias = Literal["match", "ambiguous", "no_match"]
+Reason: TypeAlias = Literal["above_high", "title_veto", "between", "below_low"]
+
+REASONS: Final[tuple[Reason, ...]] = ("above_high", "title_veto", "between", "below_low")
+DECISIONS: Final[tuple[Decision, ...]] = ("match", "ambiguous", "ambiguous", "no_match")
+"""The decision that each of `REASONS` stands for."""
+ABOVE_HIGH, TITLE_VETO, BETWEEN, BELOW_LOW = range(4)
+
+
+@dataclass(frozen=True, slots=True)
+class PairDecision:
+    """The verdict on two listings, `listing_a` < `listing_b`; scores in [0, 1]."""
+
+    listing_a: str
+    listing_b: str
+    date: float
+    geo: float
+    title: float
+    description: float
+    combined: float
+    decision: Decision
+    reason: Reason
+    category: str
+    tier: str = "deterministic"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """Combined score, index into `REASONS` and index into `categories` a pair."""
+
+    combined: Floats
+    reason: Ints
+    category: Ints
+    categories: tuple[str, ...]
+
+    def counted(self, *reasons: int) -> int:
+        """Return how many pairs were decided for one of these reasons."""
+        return int(np.isin(self.reason, reasons).sum())
+
+
+def decide(table: Table, pairs: Pairs, signals: Signals, config: MatchingConfig) -> Verdicts:
+    """Decide every pair: the weighted mean of the signals against the thresholds.
+
+    The weights are those of the first category in `category_weights.priority` that both listings
+    carry and that has an override, else `scoring`. Semantics section 14, on values rounded to 1e-9.
+    """
+    section = config.category_weights
+    names = [name for name in section.priority if name in section.overrides]
+    category = _shared_category(table, pairs, names, Synonyms(config.text.synonyms))
+    weights = np.array([weights_of(config, name) for name in (None, *names)])[category]
+    columns = (signals.date, signals.geo, signals.title, signals.description)
+    total = sum(weights[:, i] * column for i, column in enumerate(columns))
+    combined = rounded(total / weights.sum(axis=1))
+    reason = reasons(combined, signals.title, config.thresholds)
+    return Verdicts(combined, reason, category, ("", *names))
+
+
+def _shared_category(table: Table, pairs: Pairs, names: list[str], synonyms: Synonyms) -> Ints:
+    """Return 1 + the index of the first name that both listings carry, 0 when there is none."""
+    category = np.zeros(len(pairs), np.int64)
+    for index, name in reversed(list(enumerate(names, 1))):
+        key = synonyms.text(fold(name))
+        carries = np.array([key in found for found in table.categories], bool)
+        category[carries[pairs.left] & carries[pairs.right]] = index
+    return category
+
+
+def reasons(combined: Floats, title: Floats, thresholds: Thresholds) -> Ints:
+    """Return the reason of each verdict as an index into `REASONS`; `high` is tested first."""
+    vetoed = title < round(thresholds.title_veto, 9)
+    high = np.where(vetoed, TITLE_VETO, ABOVE_HIGH)
+    low = np.where(combined <= round(thresholds.low, 9), BELOW_LOW, BETWEEN)
+    return np.where(combined >= round(thresholds.high, 9), high, low)
+
+
+def reported(
+    table: Table, pairs: Pairs, signals: Signals, verdicts: Verdicts, floor: float
+) -> tuple[PairDecision, ...]:
+    """Return the pairs whose combined score is at least `floor`, by the two ids."""
+    rows = np.flatnonzero(verdicts.combined >= round(floor, 9))
+    scores = (signals.date, signals.geo, signals.title, signals.description, verdicts.combined)
+    codes = (pairs.left, pairs.right, verdicts.reason, verdicts.category)
+    columns: list[list[Any]] = [column[rows].tolist() for column in (*codes, *scores)]
+    return tuple(
+        PairDecision(
+            listing_a=table.ids[a],
+            listing_b=table.ids[b],
+            date=date,
+            geo=geo,
+            title=title,
+            description=description,
+            combined=combined,
+            decision=DECISIONS[reason],
+            reason=REASONS[reason],
+            category=verdicts.categories[category],
+        )
+        for a, b, reason, category, date, geo, title, description, combined in zip(
+            *columns, strict=True
+        )
+    )

@@ -1,0 +1,253 @@
+"""Normal forms of texts: what two spellings of one title, city or venue have in common."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dedup_model.text_tables import CityAlias, PrefixSeparator, TextTables, TitlePrefix
+from dedup_model.text_tables import Synonyms as SynonymGroup
+
+MIN_PART_LENGTH = 5
+"""Characters a variant needs to count as a part of a compound; shorter ones match whole words."""
+
+FUNCTION_WORDS = frozenset(
+    [
+        "a",
+        "an",
+        "am",
+        "and",
+        "as",
+        "at",
+        "auf",
+        "aus",
+        "bei",
+        "beim",
+        "by",
+        "das",
+        "dem",
+        "den",
+        "der",
+        "des",
+        "die",
+        "ein",
+        "eine",
+        "einem",
+        "einen",
+        "einer",
+        "fuer",
+        "for",
+        "from",
+        "im",
+        "in",
+        "mit",
+        "nach",
+        "of",
+        "on",
+        "or",
+        "oder",
+        "the",
+        "to",
+        "und",
+        "um",
+        "unter",
+        "vom",
+        "von",
+        "vor",
+        "with",
+        "zu",
+        "zum",
+        "zur",
+        "ueber",
+        "ab",
+        "ins",
+        "ist",
+    ]
+)
+"""German and English words that say nothing about which event it is."""
+
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "ø": "o"})
+_APOSTROPHES = re.compile("['`\u00b4\u2018\u2019\u02bc]")
+_NOT_WORD = re.compile(r"[\W_]+")
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_MOJIBAKE = re.compile("[\u00c2\u00c3\u00e2][\u0080-\u00ff\u0152-\u017e\u2013-\u2122]")
+_MARKERS = re.compile(
+    r"\b(?:abgesagt|abgesetzt|entfaellt|entfallen|faellt (?:leider )?aus|verschoben|verlegt|"
+    r"ausverkauft|ausgebucht|cancelled|canceled|postponed|rescheduled|sold out)\b"
+)
+_YEAR = re.compile(r"(?<=\w) (?:19|20)\d\d$")
+_ZIP_CODE = re.compile(r"^(?:[a-z]{1,2} )?\d{4,5} (?=\D)")
+_DASHES = (" - ", " -- ", " – ", " — ")  # noqa: RUF001 - the dashes people type
+_CITY_SHORT_FORMS = (
+    (re.compile(r"\bst\b"), "sankt"),
+    (re.compile(r"\bi br\b"), "im breisgau"),
+    (re.compile(r"\ba m\b"), "am main"),
+    (re.compile(r"\ba d\b"), "an der"),
+    (re.compile(r"\bi d\b"), "in der"),
+    (re.compile(r"\b(?:i westf|i w)\b"), "in westfalen"),
+)
+_CITY_QUALIFIERS = frozenset(
+    [
+        "bad",
+        "sankt",
+        "markt",
+        "gross",
+        "klein",
+        "ober",
+        "unter",
+        "alt",
+        "neu",
+        "new",
+        "san",
+        "los",
+        "las",
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Title:
+    """A title's normal form, with what is not part of the name kept apart."""
+
+    text: str
+    markers: tuple[str, ...] = ()
+    year: str = ""
+
+
+def fold(text: str | None) -> str:
+    """Return a text in lower case without accents, punctuation and repeated white space.
+
+    NFKC, `ä ö ü ß` as `ae oe ue ss`, apostrophes deleted, everything else that is neither letter
+    nor digit a single space. UTF-8 that was read as Windows-1252 is repaired when all of it fits.
+    """
+    if not text:
+        return ""
+    plain = unicodedata.normalize("NFKC", _unscrambled(_INVISIBLE.sub("", text))).lower()
+    bare = _without_accents(plain.translate(_UMLAUTS))
+    return _NOT_WORD.sub(" ", _APOSTROPHES.sub("", bare)).strip()
+
+
+def _without_accents(text: str) -> str:
+    if text.isascii():
+        return text
+    spelled = unicodedata.normalize("NFKD", text)
+    return "".join(one for one in spelled if not unicodedata.combining(one))
+
+
+def _unscrambled(text: str) -> str:
+    if not _MOJIBAKE.search(text):
+        return text
+    try:
+        return text.encode("cp1252").decode("utf-8")
+    except UnicodeError:
+        return text
+
+
+class Synonyms:
+    """The words of a synonym table: each replaced whole, or as first or last part of a compound.
+
+    A linking `s` after a first part goes with it (Fasnetsumzug, Fasnachtsumzug -> fastnachtumzug),
+    and so do further ones, so that every spelling of a compound meets in one form.
+    """
+
+    def __init__(self, groups: Iterable[SynonymGroup]) -> None:
+        pairs = {
+            fold(variant): fold(group.canonical)
+            for group in groups
+            for variant in (group.canonical, *group.variants)
+        }
+        self._whole = {variant: canonical for variant, canonical in pairs.items() if variant}
+        parts = [word for word in self._whole if len(word) >= MIN_PART_LENGTH and " " not in word]
+        parts = [word for word in parts if not (word.endswith("s") and word[:-1] in self._whole)]
+        listed = "|".join(sorted(map(re.escape, parts), key=lambda word: (-len(word), word)))
+        self._part = re.compile(f"^({listed})(.*)$|^(.+?)({listed})s?$") if parts else None
+
+    def word(self, word: str) -> str:
+        """Return a folded word with its variant replaced by the canonical word."""
+        if word not in self._whole:
+            # words repeat across a batch; the table doubles as the memory of what they became
+            self._whole[word] = self._compound(word)
+        return self._whole[word]
+
+    def _compound(self, word: str) -> str:
+        found = self._part.match(word) if self._part else None
+        if found is None:
+            return word
+        if found[1]:
+            return self._whole[found[1]] + found[2].lstrip("s")
+        return found[3] + self._whole[found[4]]
+
+    def text(self, folded: str) -> str:
+        """Return a folded text with the words replaced one by one."""
+        return " ".join(map(self.word, folded.split()))
+
+
+class Titles:
+    """The rules of the settings for titles: prefixes and synonyms."""
+
+    def __init__(self, tables: TextTables) -> None:
+        self._prefixes = [
+            start.casefold() for prefix in tables.prefixes for start in _spellings(prefix)
+        ]
+        self.synonyms = Synonyms(tables.synonyms)
+
+    def normal(self, title: str) -> Title:
+        """Return the normal form; a title that is all prefix, marker or year keeps it."""
+        folded = fold(self._stripped(title)) or fold(title) or title.casefold()
+        markers = tuple(dict.fromkeys(_MARKERS.findall(folded)))
+        name = " ".join(_MARKERS.sub(" ", folded).split()) if markers else folded
+        year = _YEAR.search(name or folded)
+        text = _YEAR.sub("", name or folded)
+        return Title(self.synonyms.text(text), markers, year[0].strip() if year else "")
+
+    def _stripped(self, title: str) -> str:
+        lowered = title.casefold()
+        fitting = (start for start in self._prefixes if lowered.startswith(start))
+        start = next(fitting, "")
+        # casefold can lengthen a text, so the cut is found in the original
+        length = next(
+            (n for n in range(len(title) + 1) if title[:n].casefold() == start), 0
+        )  # fmt: skip
+        return title[length:].strip() if start else title
+
+
+def _spellings(prefix: TitlePrefix) -> list[str]:
+    if prefix.separator is PrefixSeparator.COLON:
+        return [f"{prefix.text}: "]
+    return [prefix.text + dash for dash in _DASHES]
+
+
+class Cities:
+    """The city names of the settings."""
+
+    def __init__(self, aliases: Iterable[CityAlias]) -> None:
+        self._names: dict[str, str] = {}
+        for group in aliases:
+            city = _spelled_out(group.city)
+            for alias in (group.city, *group.aliases):
+                self._names.setdefault(_spelled_out(alias), city)
+
+    def normal(self, city: str | None) -> str:
+        """Return the city's normal form, one alias step deep; empty when there is none."""
+        name = _spelled_out(city)
+        return self._names.get(name, name)
+
+
+def _spelled_out(city: str | None) -> str:
+    name = _ZIP_CODE.sub("", fold(city))
+    for pattern, long in _CITY_SHORT_FORMS:
+        name = pattern.sub(long, name)
+    return name
+
+
+def city_head(city: str) -> str:
+    """Return the part of a normal city that short forms keep: `haltern am see` -> `haltern`."""
+    words = city.split()
+    length = 2 if words and words[0] in _CITY_QUALIFIERS else 1
+    return " ".join(words[:length])
+
+
+def words_of(folded: str) -> list[str]:
+    """Return the distinct words of a folded text, sorted; function words only when alone."""
+    words = sorted(set(folded.split()))
+    return [word for word in words if word not in FUNCTION_WORDS] or words

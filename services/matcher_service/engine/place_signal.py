@@ -1,0 +1,100 @@
+"""The place signal: coordinates where they can be trusted, address evidence where not."""
+
+import numpy as np
+from dedup_model.matching_config import Geo
+
+from matcher_service.engine.blocking import EARTH_RADIUS_KM, Pairs
+from matcher_service.engine.columns import Bools, Floats, Table, rounded, stretched
+from matcher_service.engine.text_signals import similarities
+
+NAME_FLOOR, NAME_CEILING = 0.4, 0.9
+"""Similarity of venue names at which they are unlike and the same."""
+STREET_FLOOR = 0.6
+"""Similarity of street and number at which they are unlike; the same at 1."""
+WORD_SET_SHARE = 0.7
+"""Weight of word sets in venue names: `Halle` is likely the `Kongresszentrum Halle`."""
+UNLIKE_NAME = 0.5
+"""Similarity below which near venues count as different ones; semantics section 11."""
+
+SAME_CITY, SAME_CITY_UNLIKE = 0.5, -0.3
+"""Steps away from `geo.neutral_score`, as shares of the way to 1 (above 0) or to 0 (below)."""
+OTHER_CITY, OTHER_CITY_ALIKE, OTHER_CITY_UNLIKE = -0.8, 0.0, -1.0
+UNKNOWN_CITY_ALIKE, UNKNOWN_CITY_UNLIKE = 0.8, -0.5
+
+
+def place_scores(table: Table, pairs: Pairs, settings: Geo) -> Floats:
+    """Return a score a pair in [0, 1].
+
+    Trusted coordinates on both sides (confidence at least `min_confidence`): `1 - d/max_distance_km`
+    on the great circle, times `venue_mismatch_factor` when nearer than `venue_match_distance_km`
+    with unlike venue names and no common street. Unstated confidence: the mean of that and the
+    address score. Otherwise the address score: see `_address`. Semantics section 11.
+    """
+    names, likeness = _likeness(table, pairs)
+    address = _address(table, pairs, likeness, settings.neutral_score)
+    left, right = table.point[pairs.left], table.point[pairs.right]
+    distance = great_circle_km(left, right)
+    near = np.maximum(0.0, 1.0 - distance / settings.max_distance_km)
+    unlike = (names < UNLIKE_NAME) & (likeness < UNLIKE_NAME) & (names >= 0)
+    unlike &= distance < settings.venue_match_distance_km
+    near = np.where(unlike, near * settings.venue_mismatch_factor, near)
+    confidence = np.stack([left[:, 2], right[:, 2]])
+    doubtful = np.isnan(distance) | (confidence < settings.min_confidence).any(axis=0)
+    unstated = np.isnan(confidence).any(axis=0)
+    scores = np.where(unstated, (near + address) / 2, near)
+    return rounded(np.where(doubtful, address, scores))
+
+
+def _likeness(table: Table, pairs: Pairs) -> tuple[Floats, Floats]:
+    """Return the similarity of venue names, and the best evidence of names and streets; -1 unknown."""
+    sort, sets = (similarities(table.venue, pairs, word_sets=flag) for flag in (False, True))
+    names = (1 - WORD_SET_SHARE) * sort + WORD_SET_SHARE * np.maximum(sort, sets)
+    names = np.where(_both(table.venue.known, pairs), names, -1.0)
+    streets = stretched(similarities(table.street, pairs), STREET_FLOOR, 1.0)
+    streets = np.where(_both(table.street.known, pairs), streets, -1.0)
+    evidence = np.where(names < 0, -1.0, stretched(names, NAME_FLOOR, NAME_CEILING))
+    return names, np.maximum(evidence, streets)
+
+
+def _address(table: Table, pairs: Pairs, likeness: Floats, neutral: float) -> Floats:
+    """Return the score of city, venue and street.
+
+    City equal, unknown or different picks a range around `neutral`, the likeness of venue and
+    street a point in it: equal 0.35..1 (0.75 with no venue), unknown 0.25..0.9 (neutral), different
+    0..0.5 (0.1), for the default neutral score of 0.5.
+    """
+    known = _both(table.city.known, pairs)
+    same = known & _same_city(table, pairs)
+    low = np.where(same, SAME_CITY_UNLIKE, np.where(known, OTHER_CITY_UNLIKE, UNKNOWN_CITY_UNLIKE))
+    high = np.where(same, 1.0, np.where(known, OTHER_CITY_ALIKE, UNKNOWN_CITY_ALIKE))
+    middle = np.where(same, SAME_CITY, np.where(known, OTHER_CITY, 0.0))
+    step_low, step_high = _stepped(low, neutral), _stepped(high, neutral)
+    found = step_low + (step_high - step_low) * likeness
+    return np.where(likeness < 0, _stepped(middle, neutral), found)
+
+
+def _same_city(table: Table, pairs: Pairs) -> Bools:
+    """Tell where cities are equal, or one is the short form of the other (Haltern, Haltern am See)."""
+    city = table.city.codes[pairs.left], table.city.codes[pairs.right]
+    head = table.city_head.codes[pairs.left] == table.city_head.codes[pairs.right]
+    short = table.is_short_city[pairs.left] | table.is_short_city[pairs.right]
+    result: Bools = (city[0] == city[1]) | (head & short)
+    return result
+
+
+def _stepped(share: Floats, neutral: float) -> Floats:
+    return np.where(share < 0, neutral * (1 + share), neutral + (1 - neutral) * share)
+
+
+def _both(known: Bools, pairs: Pairs) -> Bools:
+    result: Bools = known[pairs.left] & known[pairs.right]
+    return result
+
+
+def great_circle_km(left: Floats, right: Floats) -> Floats:
+    """Return the haversine distance of points (latitude, longitude, ... in degrees) in km."""
+    one, two = np.radians(left), np.radians(right)
+    half = np.sin((two - one) / 2) ** 2
+    part = half[:, 0] + np.cos(one[:, 0]) * np.cos(two[:, 0]) * half[:, 1]
+    result: Floats = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(part, 0.0, 1.0)))
+    return result

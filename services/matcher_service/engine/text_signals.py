@@ -1,0 +1,121 @@
+"""Similarity of texts: the title signal and the description signal."""
+
+import numpy as np
+from dedup_model.matching_config import Description, Title, TitleBlend
+from rapidfuzz import fuzz
+from rapidfuzz.process import cpdist
+
+from matcher_service.engine.blocking import Pairs
+from matcher_service.engine.columns import (
+    Bools,
+    Floats,
+    Ints,
+    Matrix,
+    Table,
+    Texts,
+    rounded,
+    stretched,
+)
+
+TITLE_FLOOR, TITLE_CEILING = 0.2, 0.9
+"""Evidence at which the title score is 0 and 1: unlike titles share letters by chance."""
+TEXT_FLOOR, TEXT_CEILING = 0.4, 0.9
+"""The same for word-sorted descriptions: two German texts on anything reach about 0.4."""
+TEXT_WORDS_CEILING = 0.8
+"""Share of the shorter description's rare words that counts as all of them."""
+MIN_BEGINNING = 40
+"""Characters from which on a text that begins the other is the same text, cut off."""
+
+
+def title_scores(table: Table, pairs: Pairs, settings: Title) -> Floats:
+    """Return a score a pair in [0, 1].
+
+    Half of the evidence is the blend of character similarities; the better of word-sorted titles
+    and titles without spaces counts, so that `RepairCafe` meets `Repair Café`. The other half is
+    how much of each title's weight (rare words weigh more) stands in the other listing, its text
+    and venue included. The mean is stretched from 0.2..0.9 to 0..1.
+    """
+    sort = np.maximum(similarities(table.title, pairs), similarities(table.title_joined, pairs))
+    sets = similarities(table.title, pairs, word_sets=True)
+    is_cross = table.is_article[pairs.left] & table.is_entry[pairs.right]
+    is_cross |= table.is_article[pairs.right] & table.is_entry[pairs.left]
+    blended = np.where(
+        is_cross, blend(sort, sets, settings.cross_source_type), blend(sort, sets, settings)
+    )
+    return rounded(stretched((blended + _coverage(table, pairs)) / 2, TITLE_FLOOR, TITLE_CEILING))
+
+
+def blend(sort: Floats, sets: Floats, settings: TitleBlend) -> Floats:
+    """Blend token-sort and token-set similarity, both in [0, 1], monotone in both.
+
+    Semantics section 12; above the window the blend at its upper end stays a lower bound.
+    """
+    total = settings.primary_weight + settings.secondary_weight
+    primary, secondary = settings.primary_weight / total, settings.secondary_weight / total
+    inside = primary * np.minimum(sort, settings.blend_upper) + secondary * np.maximum(sets, sort)
+    return np.where(sort < settings.blend_lower, sort, np.maximum(sort, inside))
+
+
+def _coverage(table: Table, pairs: Pairs) -> Floats:
+    """Return the mean over both directions of the title weight found in the other listing."""
+    words, found = table.title_words, table.found_words
+    left = shared(words.weights, found, pairs.left, pairs.right) / words.mass[pairs.left]
+    right = shared(words.weights, found, pairs.right, pairs.left) / words.mass[pairs.right]
+    result: Floats = (left + right) / 2
+    return result
+
+
+def description_scores(table: Table, pairs: Pairs, settings: Description) -> Floats:
+    """Return a score a pair in [0, 1].
+
+    Mean of the token-sort ratio and the share of the shorter text's rare words that stand in the
+    longer one, both stretched; 1 when one text is the beginning of the other (sources cut texts).
+    The configured scores stand when one or both texts are missing. Semantics section 13.
+    """
+    known = table.text.known[pairs.left], table.text.known[pairs.right]
+    scores = np.where(known[0] | known[1], settings.one_missing_score, settings.both_missing_score)
+    both = np.flatnonzero(known[0] & known[1])
+    if len(both):
+        scores[both] = _text_scores(table, Pairs(pairs.left[both], pairs.right[both]))
+    return rounded(scores)
+
+
+def _text_scores(table: Table, pairs: Pairs) -> Floats:
+    words = table.text_words
+    mass = np.minimum(words.mass[pairs.left], words.mass[pairs.right])
+    common = shared(words.weights, words.presence, pairs.left, pairs.right) / mass
+    likeness = similarities(table.text, pairs)
+    scores = (
+        stretched(likeness, TEXT_FLOOR, TEXT_CEILING) + stretched(common, 0.0, TEXT_WORDS_CEILING)
+    ) / 2
+    return np.where(_begins(table.text_plain, pairs, common >= TEXT_WORDS_CEILING), 1.0, scores)
+
+
+def _begins(texts: Texts, pairs: Pairs, likely: Bools) -> Bools:
+    """Tell where one text begins the other; a loop, over the few pairs of distinct texts likely to."""
+    begins = np.zeros(len(pairs), bool)
+    left, right = texts.codes[pairs.left], texts.codes[pairs.right]
+    for row in np.flatnonzero(likely & (left != right)):
+        first, second = sorted((texts.values[left[row]], texts.values[right[row]]), key=len)
+        begins[row] = len(first) >= MIN_BEGINNING and second.startswith(first)
+    return begins
+
+
+def similarities(column: Texts, pairs: Pairs, *, word_sets: bool = False) -> Floats:
+    """Return the RapidFuzz ratio of each pair in [0, 1], each distinct pair of texts once.
+
+    On texts with sorted words this is the token-sort ratio; with `word_sets` the token-set ratio.
+    """
+    left, right = column.codes[pairs.left], column.codes[pairs.right]
+    size = len(column.values)
+    ordered = np.minimum(left, right) * size + np.maximum(left, right)
+    codes, back = np.unique(ordered, return_inverse=True)
+    first, second = column.values[codes // size], column.values[codes % size]
+    scorer = fuzz.token_set_ratio if word_sets else fuzz.ratio
+    ratios = cpdist(list(first), list(second), scorer=scorer, dtype=np.float64)
+    return rounded(ratios / 100.0)[back]
+
+
+def shared(weights: Matrix, presence: Matrix, left: Ints, right: Ints) -> Floats:
+    """Return the weight of the left row's words that stand in the right row, a pair each."""
+    return np.asarray(weights[left].multiply(presence[right]).sum(axis=1)).ravel()

@@ -1,0 +1,96 @@
+"""How a MatcherService process is told to run, read once from environment and command line."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+DEFAULT_ADDRESS = "127.0.0.1:50052"
+DEFAULT_CONFIG_ADDRESS = "127.0.0.1:50051"
+
+
+class Rung(StrEnum):
+    """A rung of the fallback ladder: where a batch's config may come from, best first."""
+
+    LIVE = "live"
+    MEMORY = "memory"
+    FILE = "file"
+    BOOTSTRAP = "bootstrap"
+
+
+@dataclass(frozen=True)
+class Env:
+    """Settings of the process; never those of the matching.
+
+    Variables: `MATCHER_ADDRESS` (host:port or unix:path), `MATCHER_CONFIG_ADDRESS` (ConfigService),
+    `MATCHER_CONFIG_RUNGS` (allowed sources, comma-separated, of live, memory, file, bootstrap),
+    `MATCHER_CONFIG_TIMEOUT_SECONDS`, `MATCHER_MAX_STALENESS_SECONDS`, `MATCHER_STATE_DIR`,
+    `MATCHER_BOOTSTRAP_FILE` (YAML), `MATCHER_MAX_LISTINGS`, `EVENT_DEDUP_GEMINI_API_KEY` (used with
+    the bootstrap rung alone, and turns `ai.enabled` on there), `LOG_LEVEL`.
+    """
+
+    address: str = DEFAULT_ADDRESS
+    config_address: str | None = DEFAULT_CONFIG_ADDRESS
+    rungs: tuple[Rung, ...] = tuple(Rung)
+    config_timeout: float = 3.0
+    max_staleness: float = 3600.0
+    state_dir: Path | None = None
+    bootstrap_file: Path | None = None
+    api_key: str | None = field(default=None, repr=False)
+    max_listings: int = 1_000_000
+    log_level: str = "INFO"
+
+    @classmethod
+    def read(cls, variables: Mapping[str, str]) -> "Env":
+        """Return the Env of a process's variables; raises ValueError that names the variable."""
+        default = cls()
+        return cls(
+            address=variables.get("MATCHER_ADDRESS") or DEFAULT_ADDRESS,
+            config_address=variables.get("MATCHER_CONFIG_ADDRESS") or DEFAULT_CONFIG_ADDRESS,
+            rungs=_rungs(variables.get("MATCHER_CONFIG_RUNGS")),
+            config_timeout=_number(
+                variables, "MATCHER_CONFIG_TIMEOUT_SECONDS", default.config_timeout, 0.01, 60
+            ),
+            max_staleness=_number(
+                variables, "MATCHER_MAX_STALENESS_SECONDS", default.max_staleness, 0, 30 * 86400
+            ),
+            state_dir=_path(variables.get("MATCHER_STATE_DIR")),
+            bootstrap_file=_path(variables.get("MATCHER_BOOTSTRAP_FILE")),
+            api_key=variables.get("EVENT_DEDUP_GEMINI_API_KEY") or None,
+            max_listings=int(
+                _number(variables, "MATCHER_MAX_LISTINGS", default.max_listings, 1, 10_000_000)
+            ),
+            log_level=_level(variables.get("LOG_LEVEL")),
+        )
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
+
+
+def _rungs(text: str | None) -> tuple[Rung, ...]:
+    names = {name.strip() for name in text.split(",")} if text else set(Rung)
+    unknown = names - set(Rung)
+    if unknown:
+        raise ValueError("MATCHER_CONFIG_RUNGS must list some of: " + ", ".join(Rung))
+    return tuple(rung for rung in Rung if rung in names)
+
+
+def _number(
+    variables: Mapping[str, str], name: str, default: float, low: float, high: float
+) -> float:
+    text = variables.get(name)
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be a number from {low:g} to {high:g}")
+    return value
+
+
+def _level(text: str | None) -> str:
+    level = (text or "INFO").upper()
+    if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise ValueError("LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR")
+    return level

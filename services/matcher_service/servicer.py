@@ -1,0 +1,122 @@
+"""The handlers of MatcherService: decode, one call, encode."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from typing import Any, TypeAlias
+
+import grpc
+from dedup_model.errors import LimitExceeded, invalid
+from dedup_rpc.wire import refuse_unknown_fields
+from eventdedup.matcher.v1 import matcher_service_pb2 as pb
+from eventdedup.matcher.v1.matcher_service_pb2_grpc import MatcherServiceServicer
+
+from matcher_service import batch, convert
+from matcher_service.config_client import BatchConfig, ConfigClient
+
+DEFAULT_FLOOR = 0.65
+MAX_SMALL_BATCH = 500
+MAX_SMALL_ANSWER = 3 * 1024 * 1024
+PROGRESS_SECONDS = 0.1
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class Servicer(MatcherServiceServicer):
+    """Answers the RPCs; every batch asks `configs` for its config first."""
+
+    def __init__(self, configs: ConfigClient, max_listings: int) -> None:
+        self._configs, self._max_listings = configs, max_listings
+
+    async def DeduplicateBatch(
+        self, request: pb.DeduplicateBatchRequest, context: Context
+    ) -> pb.DeduplicateBatchResponse:
+        """Run one small batch."""
+        refuse_unknown_fields(request.options)
+        _require_at_most(MAX_SMALL_BATCH, len(request.listings))
+        floor = _floor(request.options)
+        pinned = await self._configs.for_batch()
+        raw = convert.raw_listings(request.listings)
+        outcome = await batch.run(pinned, raw, floor, lambda *_: None)
+        response = pb.DeduplicateBatchResponse(summary=convert.summary(outcome))
+        for chunk in convert.chunks(outcome):
+            response.results.MergeFrom(chunk)
+        if response.ByteSize() > MAX_SMALL_ANSWER:
+            raise LimitExceeded("the answer is too large for one message; use Deduplicate")
+        return response
+
+    async def Deduplicate(
+        self, request_iterator: AsyncIterator[pb.DeduplicateRequest], context: Context
+    ) -> AsyncIterator[pb.DeduplicateResponse]:
+        """Run one batch over a stream."""
+        numbers = itertools.count(1)
+        async for message in self._answers(request_iterator):
+            message.seq = next(numbers)
+            yield message
+
+    async def _answers(
+        self, requests: AsyncIterator[pb.DeduplicateRequest]
+    ) -> AsyncIterator[pb.DeduplicateResponse]:
+        floor = await _opened(requests)
+        pinned = await self._configs.for_batch()
+        yield pb.DeduplicateResponse(started=convert.run(pinned))
+        raw = await self._received(requests)
+        yield _progress("receive", len(raw), len(raw))
+        async for message in _worked(pinned, raw, floor):
+            yield message
+
+    async def _received(
+        self, requests: AsyncIterator[pb.DeduplicateRequest]
+    ) -> list[dict[str, Any]]:
+        raw: list[dict[str, Any]] = []
+        async for request in requests:
+            if request.WhichOneof("message") != "listings":
+                raise invalid("message", "OPTIONS_FIRST", "after the options only listings follow")
+            _require_at_most(self._max_listings, len(raw) + len(request.listings.listings))
+            raw.extend(convert.raw_listings(request.listings.listings))
+        return raw
+
+
+async def _opened(requests: AsyncIterator[pb.DeduplicateRequest]) -> float:
+    async for request in requests:
+        if request.WhichOneof("message") == "options":
+            refuse_unknown_fields(request.options)
+            return _floor(request.options)
+        break
+    raise invalid("message", "OPTIONS_FIRST", "the first message must carry the options")
+
+
+async def _worked(
+    pinned: BatchConfig, raw: list[dict[str, Any]], floor: float
+) -> AsyncIterator[pb.DeduplicateResponse]:
+    """Yield the batch's progress while it runs, then its results."""
+    latest: list[tuple[str, int, int]] = []
+    task = asyncio.create_task(batch.run(pinned, raw, floor, lambda *step: latest.append(step)))
+    try:
+        while not task.done():
+            await asyncio.wait([task], timeout=PROGRESS_SECONDS)
+            if latest:
+                yield _progress(*latest[-1])
+                latest.clear()
+        outcome = await task
+    finally:
+        task.cancel()
+    for chunk in convert.chunks(outcome):
+        yield pb.DeduplicateResponse(results=chunk)
+    yield pb.DeduplicateResponse(summary=convert.summary(outcome))
+
+
+def _progress(stage: str, done: int, total: int) -> pb.DeduplicateResponse:
+    return pb.DeduplicateResponse(progress=pb.Progress(stage=stage, done=done, total=total))
+
+
+def _floor(options: pb.BatchOptions) -> float:
+    floor = options.decision_floor if options.HasField("decision_floor") else DEFAULT_FLOOR
+    if not 0 <= floor <= 1:
+        raise invalid("options.decision_floor", "RANGE", "0 to 1")
+    return floor
+
+
+def _require_at_most(limit: int, count: int) -> None:
+    if count > limit:
+        raise LimitExceeded(f"at most {limit} listings are allowed here", limit=str(limit))

@@ -1,0 +1,54 @@
+"""The running service: config client and server of one process, wired by hand."""
+
+import logging
+from dataclasses import dataclass
+
+import grpc
+from dedup_rpc.channel import connect_aio
+from dedup_rpc.server import NotAllowed, Serving, is_local
+from eventdedup.config.v1.config_service_pb2_grpc import ConfigServiceStub
+from eventdedup.matcher.v1.matcher_service_pb2_grpc import add_MatcherServiceServicer_to_server
+
+from matcher_service.config_client import ConfigClient
+from matcher_service.env import Env
+from matcher_service.servicer import Servicer
+
+LOG = logging.getLogger("event_dedup.matcher")
+SERVICE = "eventdedup.matcher.v1.MatcherService"
+GRACE_SECONDS = 8.0
+
+
+@dataclass
+class MatcherServer:
+    """A MatcherService that listens on `address`."""
+
+    address: str
+    serving: Serving
+    channel: grpc.aio.Channel | None
+
+    async def stop(self, grace: float = GRACE_SECONDS) -> None:
+        """Drain: running batches get `grace` seconds, then they are cancelled."""
+        await self.serving.stop(grace)
+        if self.channel:
+            await self.channel.close()
+
+    async def serve_until_signal(self) -> None:
+        """Run until SIGTERM or SIGINT, then drain."""
+        await self.serving.signalled()
+        await self.stop()
+
+
+async def start(env: Env) -> MatcherServer:
+    """Listen; raises `NotAllowed` or OSError, each with a message that says what to do."""
+    if not is_local(env.address):
+        raise NotAllowed("without credentials only loopback addresses and unix sockets are served")
+    channel = connect_aio(env.config_address) if env.config_address else None
+    configs = ConfigClient(ConfigServiceStub(channel) if channel else None, env)
+
+    def register(_: Serving, server: grpc.aio.Server) -> None:
+        add_MatcherServiceServicer_to_server(Servicer(configs, env.max_listings), server)
+
+    serving = Serving((SERVICE,), register)
+    address = await serving.start(env.address)
+    LOG.info("listening on %s, config from %s", address, env.config_address or "bootstrap alone")
+    return MatcherServer(address, serving, channel)

@@ -1,0 +1,267 @@
+"""The fallback ladder against a real ConfigService and against services that answer oddly."""
+
+import json
+import stat
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from config_service import serving
+from config_service.env import Env as ConfigEnv
+from dedup_model import tree
+from dedup_model.errors import ConfigUnavailable
+from dedup_model.matching_config import MatchingConfig
+from dedup_rpc.wire import to_message
+from eventdedup.config.v1 import config_service_pb2 as pb
+from eventdedup.config.v1 import matching_config_pb2 as settings
+from eventdedup.config.v1.config_service_pb2_grpc import ConfigServiceStub
+from matcher_service.config_client import ConfigClient
+from matcher_service.env import Env, Rung
+
+KEY = "canary-key-7731"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Answers:
+    """A ConfigService that answers what it is told, and counts."""
+
+    def __init__(self, *snapshots: pb.GetSnapshotResponse) -> None:
+        self.snapshots, self.secret_calls = list(snapshots), 0
+        self.requests: list[pb.GetSnapshotRequest] = []
+
+    async def GetSnapshot(self, request: pb.GetSnapshotRequest, timeout: float) -> Any:
+        self.requests.append(request)
+        if not self.snapshots:
+            raise grpc.aio.AioRpcError(
+                grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), "down"
+            )
+        return self.snapshots.pop(0)
+
+    async def AccessSecret(self, request: pb.AccessSecretRequest, timeout: float) -> Any:
+        self.secret_calls += 1
+        return pb.AccessSecretResponse(value=KEY, version=3)
+
+
+def snapshot(revision: int = 5, **settings_: Any) -> pb.GetSnapshotResponse:
+    document = tree.layer(tree.DEFAULTS, settings_)
+    return pb.GetSnapshotResponse(
+        epoch="e1",
+        revision=revision,
+        digest=tree.digest(document),
+        config=to_message(document, settings.MatchingConfig()),
+        schema_version=1,
+        secrets=[pb.SnapshotSecret(name="ai.api_key", is_set=True, version=3)],
+    )
+
+
+def client(answers: Any, clock: Clock | None = None, **env: Any) -> ConfigClient:
+    return ConfigClient(answers, Env(**env), clock or Clock())
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[serving.ConfigServer]:
+    env = ConfigEnv(address="127.0.0.1:0", database_url=f"sqlite:///{tmp_path / 'c.db'}")
+    server = await serving.start(env)
+    yield server
+    await server.stop(0)
+
+
+async def test_a_batch_gets_the_live_config_and_the_next_one_the_changed_one(
+    service: serving.ConfigServer,
+) -> None:
+    async with grpc.aio.insecure_channel(service.address) as channel:
+        stub = ConfigServiceStub(channel)
+        configs = client(stub)
+        first = await configs.for_batch()
+        await stub.UpdateConfig(
+            pb.UpdateConfigRequest(
+                config=settings.MatchingConfig(thresholds=settings.Thresholds(high=0.8)),
+                update_mask=FieldMask(paths=["thresholds.high"]),
+            )
+        )
+        second = await configs.for_batch()
+    assert (first.source, second.source) == (Rung.LIVE, Rung.LIVE)
+    assert second.snapshot.revision == first.snapshot.revision + 1
+    assert first.snapshot.config.thresholds.high == 0.75
+    assert second.snapshot.config.thresholds.high == 0.8
+
+
+async def test_a_run_with_ai_gets_the_decrypted_key(service: serving.ConfigServer) -> None:
+    async with grpc.aio.insecure_channel(service.address) as channel:
+        stub = ConfigServiceStub(channel)
+        await stub.SetSecret(pb.SetSecretRequest(name="ai.api_key", value=KEY))
+        configs = client(stub)
+        without = await configs.for_batch()
+        await stub.UpdateConfig(
+            pb.UpdateConfigRequest(config=settings.MatchingConfig(ai=settings.Ai(enabled=True)))
+        )
+        with_ai = await configs.for_batch()
+    assert (without.api_key, with_ai.api_key) == (None, KEY)
+    assert KEY not in repr(with_ai)
+
+
+async def test_an_unchanged_config_is_not_sent_again() -> None:
+    answers = Answers(
+        snapshot(), pb.GetSnapshotResponse(not_modified=True, epoch="e1", revision=5)
+    )
+    configs = client(answers)
+    first, second = await configs.for_batch(), await configs.for_batch()
+    assert second.snapshot is first.snapshot
+    asked = answers.requests[1]
+    assert (asked.known_epoch, asked.known_revision, asked.min_revision) == ("e1", 5, 5)
+
+
+async def test_the_key_is_read_once_for_a_version() -> None:
+    answers = Answers(snapshot(ai={"enabled": True}), snapshot(6, ai={"enabled": True}))
+    configs = client(answers)
+    for _ in range(2):
+        assert (await configs.for_batch()).api_key == KEY
+    assert answers.secret_calls == 1
+
+
+async def test_a_missing_key_is_a_warning_and_no_failure() -> None:
+    answer = snapshot(ai={"enabled": True})
+    del answer.secrets[:]
+    pinned = await client(Answers(answer)).for_batch()
+    assert pinned.api_key is None
+    assert pinned.warnings == ("ai.enabled is on but ai.api_key is not set",)
+
+
+async def test_when_the_service_is_down_the_last_good_config_in_memory_is_used() -> None:
+    configs = client(Answers(snapshot(scoring={"date": 0.4})))
+    await configs.for_batch()
+    pinned = await configs.for_batch()
+    assert pinned.source is Rung.MEMORY
+    assert pinned.snapshot.config.scoring.date == 0.4
+    assert pinned.warnings == ("live: ConfigService answered UNAVAILABLE",)
+
+
+async def test_memory_serves_no_longer_than_the_longest_staleness() -> None:
+    clock = Clock()
+    configs = client(Answers(snapshot()), clock, max_staleness=60.0, rungs=(Rung.LIVE, Rung.MEMORY))
+    await configs.for_batch()
+    clock.now += 60
+    assert (await configs.for_batch()).source is Rung.MEMORY
+    clock.now += 1
+    with pytest.raises(ConfigUnavailable, match="too old"):
+        await configs.for_batch()
+
+
+async def test_after_a_restart_the_last_good_file_is_used(tmp_path: Path) -> None:
+    await client(Answers(snapshot(scoring={"date": 0.4})), state_dir=tmp_path).for_batch()
+    pinned = await client(Answers(), state_dir=tmp_path).for_batch()
+    assert (pinned.source, pinned.snapshot.revision) == (Rung.FILE, 5)
+    assert pinned.snapshot.config.scoring.date == 0.4
+
+
+async def test_the_last_good_file_holds_no_secret_and_is_private(tmp_path: Path) -> None:
+    answers = Answers(snapshot(ai={"enabled": True}))
+    pinned = await client(answers, state_dir=tmp_path).for_batch()
+    (path,) = tmp_path.iterdir()
+    assert pinned.api_key == KEY
+    assert KEY not in path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def cut(text: str) -> str:
+    return text[: len(text) // 2]
+
+
+def altered(text: str) -> str:
+    document = json.loads(text)
+    document["body"]["config"]["thresholds"]["high"] = 0.5
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize("damage", [cut, altered, lambda _: "[]", lambda _: "", lambda _: "{}"])
+async def test_a_damaged_last_good_file_is_not_used(
+    tmp_path: Path, damage: Callable[[str], str]
+) -> None:
+    await client(Answers(snapshot()), state_dir=tmp_path).for_batch()
+    (path,) = tmp_path.iterdir()
+    path.write_text(damage(path.read_text()))
+    pinned = await client(Answers(), state_dir=tmp_path).for_batch()
+    assert pinned.source is Rung.BOOTSTRAP
+
+
+async def test_with_nothing_fetched_the_yaml_file_and_the_environment_key_hold(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "matching.yaml"
+    path.write_text("thresholds:\n  high: 0.8\n")
+    pinned = await client(None, bootstrap_file=path, api_key=KEY).for_batch()
+    assert pinned.source is Rung.BOOTSTRAP
+    assert (pinned.snapshot.epoch, pinned.snapshot.revision) == ("", 0)
+    assert pinned.snapshot.config.thresholds.high == 0.8
+    assert pinned.snapshot.config.ai.enabled
+    assert pinned.api_key == KEY
+
+
+async def test_with_nothing_at_all_the_defaults_hold() -> None:
+    pinned = await client(None).for_batch()
+    assert pinned.snapshot.config == MatchingConfig()
+    assert pinned.snapshot.digest == tree.digest(tree.DEFAULTS)
+
+
+async def test_a_bad_yaml_file_fails_the_batch_and_names_the_path(tmp_path: Path) -> None:
+    path = tmp_path / "matching.yaml"
+    path.write_text("thresholds:\n  high: 7.25\n")
+    with pytest.raises(ConfigUnavailable, match=r"thresholds\.high") as caught:
+        await client(None, bootstrap_file=path).for_batch()
+    assert "7.25" not in str(caught.value)
+
+
+async def test_a_rung_that_is_not_allowed_is_not_used(tmp_path: Path) -> None:
+    configs = client(Answers(snapshot()), rungs=(Rung.LIVE,), state_dir=tmp_path)
+    await configs.for_batch()
+    with pytest.raises(ConfigUnavailable, match="live: ConfigService answered UNAVAILABLE"):
+        await configs.for_batch()
+
+
+def newer() -> pb.GetSnapshotResponse:
+    answer = snapshot(6)
+    answer.schema_version = 2
+    return answer
+
+
+def invalid() -> pb.GetSnapshotResponse:
+    answer = snapshot(6)
+    answer.config.thresholds.high = 7.25
+    return answer
+
+
+def unknown_choice() -> pb.GetSnapshotResponse:
+    answer = snapshot(6)
+    answer.config.canonical.field_strategies.title = settings.FieldStrategy.ValueType(99)
+    return answer
+
+
+@pytest.mark.parametrize("bad", [newer, invalid, unknown_choice])
+async def test_a_snapshot_that_cannot_be_trusted_never_replaces_a_good_one(
+    bad: Callable[[], pb.GetSnapshotResponse],
+) -> None:
+    configs = client(Answers(snapshot(), bad()))
+    await configs.for_batch()
+    pinned = await configs.for_batch()
+    assert (pinned.source, pinned.snapshot.revision) == (Rung.MEMORY, 5)
+    assert "rejected" in pinned.warnings[0]
+
+
+async def test_settings_of_a_newer_release_are_ignored_and_named() -> None:
+    answer = snapshot()
+    raw = answer.config.thresholds.SerializeToString() + b"\xa8\x7d\x01"
+    answer.config.thresholds.ParseFromString(raw)
+    pinned = await client(Answers(answer)).for_batch()
+    assert pinned.source is Rung.LIVE
+    assert pinned.snapshot.ignored_paths == ("thresholds.2005",)

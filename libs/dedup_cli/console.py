@@ -12,7 +12,8 @@ from dedup_rpc.status import RemoteError, remote_error
 from rich.console import Console
 from rich.markup import escape
 
-OUT = Console(highlight=False, soft_wrap=True)
+PIPE_WIDTH = 160
+OUT = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 ERR = Console(stderr=True, highlight=False, soft_wrap=True)
 
 FAILED = 1
@@ -48,7 +49,8 @@ def _remote_lines(error: RemoteError, address: str) -> list[str]:
         return [f"no service answers at {address}; is it running?"]
     facts = [f"  {name}: {value}" for name, value in sorted(error.facts.items()) if value]
     lines = [_violation_line(violation) for violation in error.violations]
-    return [f"{error.code.name} {error.reason}: {error.message}".strip(), *lines, *facts]
+    message = "" if lines else f": {error.message}"
+    return [f"{error.code.name} {error.reason}{message}".strip(), *lines, *facts]
 
 
 def _violation_line(violation: Violation) -> str:

@@ -195,7 +195,7 @@ def path_problem(path: str, *, whole: bool = True) -> str | None:
     while names:
         name = names.pop(0)
         if schema is None or name not in fields(schema):
-            return f"names no setting{_close(name, schema)}"
+            return f"names no setting{_close(path, name, schema)}"
         annotation = fields(schema)[name]
         schema = section_of(annotation)
         if names and (entry := entry_of(annotation)):
@@ -209,6 +209,6 @@ def _is_key(name: str) -> bool:
     return bool(name) and name.replace("_", "a").isalnum() and name.isascii() and name.islower()
 
 
-def _close(name: str, schema: Schema | None) -> str:
+def _close(path: str, name: str, schema: Schema | None) -> str:
     close = difflib.get_close_matches(name, list(fields(schema)) if schema else [], n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return f"; did you mean {path.replace(name, close[0], 1)}?" if close else ""

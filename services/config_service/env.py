@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dedup_rpc.variables import log_level, number, path
+
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEFAULT_DATABASE = "sqlite:///.state/config.db"
 
@@ -33,31 +35,10 @@ class Env:
         return cls(
             address=variables.get("CONFIG_ADDRESS") or DEFAULT_ADDRESS,
             database_url=variables.get("CONFIG_DATABASE_URL") or DEFAULT_DATABASE,
-            keyring_file=_path(variables.get("CONFIG_KEYRING_FILE")),
+            keyring_file=path(variables, "CONFIG_KEYRING_FILE"),
             keyring=variables.get("CONFIG_KEYRING") or None,
             legacy_key=variables.get("EVENT_DEDUP_ENCRYPTION_KEY") or None,
-            bootstrap_file=_path(variables.get("CONFIG_BOOTSTRAP_FILE")),
-            poll_seconds=_seconds("CONFIG_POLL_SECONDS", variables.get("CONFIG_POLL_SECONDS"), 0.1),
-            log_level=_level(variables.get("LOG_LEVEL")),
+            bootstrap_file=path(variables, "CONFIG_BOOTSTRAP_FILE"),
+            poll_seconds=number(variables, "CONFIG_POLL_SECONDS", 0.1, 0.01, 60),
+            log_level=log_level(variables),
         )
-
-
-def _path(text: str | None) -> Path | None:
-    return Path(text) if text else None
-
-
-def _seconds(name: str, text: str | None, default: float) -> float:
-    try:
-        value = float(text) if text else default
-    except ValueError:
-        value = 0.0
-    if not 0.01 <= value <= 60:
-        raise ValueError(f"{name} must be a number of seconds from 0.01 to 60")
-    return value
-
-
-def _level(text: str | None) -> str:
-    level = (text or "INFO").upper()
-    if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-        raise ValueError("LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR")
-    return level

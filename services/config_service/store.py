@@ -40,11 +40,6 @@ class Store:
     def __init__(self, engine: Engine, ring: KeyRing, clock: Clock = utc_now) -> None:
         self._engine, self._ring, self._clock = engine, ring, clock
 
-    def is_empty(self) -> bool:
-        """Tell whether the store has no head yet."""
-        with self._transaction() as transaction:
-            return transaction.connection.execute(select(SETTINGS.c.id)).first() is None
-
     def create(self, layers: Layers, author: str) -> None:
         """Write revision 1 under a new store id and epoch, unless there is a head already."""
         with self._transaction(writes=True) as transaction:

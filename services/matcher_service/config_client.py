@@ -7,7 +7,7 @@ longest staleness since the last live contact), the bootstrap file with the envi
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import grpc
@@ -40,11 +40,11 @@ class BatchConfig:
 
 
 class ConfigClient:
-    """Gives each batch its config; `stub` None means that there is no ConfigService."""
+    """Gives each batch its config."""
 
     def __init__(
         self,
-        stub: "ConfigServiceAsyncStub | None",
+        stub: "ConfigServiceAsyncStub",
         env: Env,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -78,14 +78,12 @@ class ConfigClient:
                 return self._bootstrap(problems)
 
     async def _live(self) -> BatchConfig:
-        if self._stub is None:
-            raise _NoConfig("there is no ConfigService")
-        snapshot = await self._fetched(self._stub)
+        snapshot = await self._fetched()
         self._remember(snapshot)
-        key, warnings = await self._api_key(self._stub, snapshot)
+        key, warnings = await self._api_key(snapshot)
         return BatchConfig(snapshot, Rung.LIVE, key, warnings)
 
-    async def _fetched(self, stub: "ConfigServiceAsyncStub") -> Snapshot:
+    async def _fetched(self) -> Snapshot:
         good = self._good
         request = pb.GetSnapshotRequest()
         if good:
@@ -93,7 +91,7 @@ class ConfigClient:
                 known_epoch=good.epoch, known_revision=good.revision, min_revision=good.revision
             )
         try:
-            answer = await stub.GetSnapshot(request, timeout=self._env.config_timeout)
+            answer = await self._stub.GetSnapshot(request, timeout=self._env.config_timeout)
         except grpc.RpcError as error:
             raise _NoConfig(f"ConfigService answered {remote_error(error).code.name}") from None
         return good if good and answer.not_modified else _accepted(answer)
@@ -109,9 +107,7 @@ class ConfigClient:
             except OSError as error:
                 LOG.warning("the last good config cannot be written: %s", error.strerror)
 
-    async def _api_key(
-        self, stub: "ConfigServiceAsyncStub", snapshot: Snapshot
-    ) -> tuple[str | None, tuple[str, ...]]:
+    async def _api_key(self, snapshot: Snapshot) -> tuple[str | None, tuple[str, ...]]:
         state = snapshot.secrets.get(API_KEY, SecretState())
         if not snapshot.config.ai.enabled:
             return None, ()
@@ -120,7 +116,7 @@ class ConfigClient:
         if self._key is None or self._key[0] != state.version:
             request = pb.AccessSecretRequest(name=API_KEY)
             try:
-                answer = await stub.AccessSecret(request, timeout=self._env.config_timeout)
+                answer = await self._stub.AccessSecret(request, timeout=self._env.config_timeout)
             except grpc.RpcError as error:
                 name = remote_error(error).code.name
                 return None, (f"ai.api_key cannot be read: ConfigService answered {name}",)
@@ -175,8 +171,3 @@ def _accepted(answer: pb.GetSnapshotResponse) -> Snapshot:
         secrets={s.name: SecretState(s.is_set, s.version) for s in answer.secrets},
         ignored_paths=(*ignored, *unknown_fields(answer.config)),
     )
-
-
-def without_config_service(env: Env) -> Env:
-    """Return an Env whose batches run under the bootstrap rung alone."""
-    return replace(env, config_address=None, rungs=(Rung.BOOTSTRAP,))

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from dedup_rpc.variables import log_level, number, path
+
 DEFAULT_ADDRESS = "127.0.0.1:50052"
 DEFAULT_CONFIG_ADDRESS = "127.0.0.1:50051"
 
@@ -30,7 +32,7 @@ class Env:
     """
 
     address: str = DEFAULT_ADDRESS
-    config_address: str | None = DEFAULT_CONFIG_ADDRESS
+    config_address: str = DEFAULT_CONFIG_ADDRESS
     rungs: tuple[Rung, ...] = tuple(Rung)
     config_timeout: float = 3.0
     max_staleness: float = 3600.0
@@ -48,24 +50,20 @@ class Env:
             address=variables.get("MATCHER_ADDRESS") or DEFAULT_ADDRESS,
             config_address=variables.get("MATCHER_CONFIG_ADDRESS") or DEFAULT_CONFIG_ADDRESS,
             rungs=_rungs(variables.get("MATCHER_CONFIG_RUNGS")),
-            config_timeout=_number(
+            config_timeout=number(
                 variables, "MATCHER_CONFIG_TIMEOUT_SECONDS", default.config_timeout, 0.01, 60
             ),
-            max_staleness=_number(
+            max_staleness=number(
                 variables, "MATCHER_MAX_STALENESS_SECONDS", default.max_staleness, 0, 30 * 86400
             ),
-            state_dir=_path(variables.get("MATCHER_STATE_DIR")),
-            bootstrap_file=_path(variables.get("MATCHER_BOOTSTRAP_FILE")),
+            state_dir=path(variables, "MATCHER_STATE_DIR"),
+            bootstrap_file=path(variables, "MATCHER_BOOTSTRAP_FILE"),
             api_key=variables.get("EVENT_DEDUP_GEMINI_API_KEY") or None,
             max_listings=int(
-                _number(variables, "MATCHER_MAX_LISTINGS", default.max_listings, 1, 10_000_000)
+                number(variables, "MATCHER_MAX_LISTINGS", default.max_listings, 1, 10_000_000)
             ),
-            log_level=_level(variables.get("LOG_LEVEL")),
+            log_level=log_level(variables),
         )
-
-
-def _path(text: str | None) -> Path | None:
-    return Path(text) if text else None
 
 
 def _rungs(text: str | None) -> tuple[Rung, ...]:
@@ -74,23 +72,3 @@ def _rungs(text: str | None) -> tuple[Rung, ...]:
     if unknown:
         raise ValueError("MATCHER_CONFIG_RUNGS must list some of: " + ", ".join(Rung))
     return tuple(rung for rung in Rung if rung in names)
-
-
-def _number(
-    variables: Mapping[str, str], name: str, default: float, low: float, high: float
-) -> float:
-    text = variables.get(name)
-    try:
-        value = float(text) if text else default
-    except ValueError:
-        value = float("nan")
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be a number from {low:g} to {high:g}")
-    return value
-
-
-def _level(text: str | None) -> str:
-    level = (text or "INFO").upper()
-    if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-        raise ValueError("LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR")
-    return level

@@ -24,13 +24,12 @@ class MatcherServer:
 
     address: str
     serving: Serving
-    channel: grpc.aio.Channel | None
+    channel: grpc.aio.Channel
 
     async def stop(self, grace: float = GRACE_SECONDS) -> None:
         """Drain: running batches get `grace` seconds, then they are cancelled."""
         await self.serving.stop(grace)
-        if self.channel:
-            await self.channel.close()
+        await self.channel.close()
 
     async def serve_until_signal(self) -> None:
         """Run until SIGTERM or SIGINT, then drain."""
@@ -42,13 +41,13 @@ async def start(env: Env) -> MatcherServer:
     """Listen; raises `NotAllowed` or OSError, each with a message that says what to do."""
     if not is_local(env.address):
         raise NotAllowed("without credentials only loopback addresses and unix sockets are served")
-    channel = connect_aio(env.config_address) if env.config_address else None
-    configs = ConfigClient(ConfigServiceStub(channel) if channel else None, env)
+    channel = connect_aio(env.config_address)
+    configs = ConfigClient(ConfigServiceStub(channel), env)
 
     def register(_: Serving, server: grpc.aio.Server) -> None:
         add_MatcherServiceServicer_to_server(Servicer(configs, env.max_listings), server)
 
     serving = Serving((SERVICE,), register)
     address = await serving.start(env.address)
-    LOG.info("listening on %s, config from %s", address, env.config_address or "bootstrap alone")
+    LOG.info("listening on %s, config from %s", address, env.config_address)
     return MatcherServer(address, serving, channel)

@@ -8,8 +8,6 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf.field_mask_pb2 import FieldMask
-
 from config_service import serving
 from config_service.env import Env as ConfigEnv
 from dedup_model import tree
@@ -19,6 +17,7 @@ from dedup_rpc.wire import to_message
 from eventdedup.config.v1 import config_service_pb2 as pb
 from eventdedup.config.v1 import matching_config_pb2 as settings
 from eventdedup.config.v1.config_service_pb2_grpc import ConfigServiceStub
+from google.protobuf.field_mask_pb2 import FieldMask
 from matcher_service.config_client import ConfigClient
 from matcher_service.env import Env, Rung
 
@@ -112,9 +111,7 @@ async def test_a_run_with_ai_gets_the_decrypted_key(service: serving.ConfigServe
 
 
 async def test_an_unchanged_config_is_not_sent_again() -> None:
-    answers = Answers(
-        snapshot(), pb.GetSnapshotResponse(not_modified=True, epoch="e1", revision=5)
-    )
+    answers = Answers(snapshot(), pb.GetSnapshotResponse(not_modified=True, epoch="e1", revision=5))
     configs = client(answers)
     first, second = await configs.for_batch(), await configs.for_batch()
     assert second.snapshot is first.snapshot
@@ -200,7 +197,7 @@ async def test_with_nothing_fetched_the_yaml_file_and_the_environment_key_hold(
 ) -> None:
     path = tmp_path / "matching.yaml"
     path.write_text("thresholds:\n  high: 0.8\n")
-    pinned = await client(None, bootstrap_file=path, api_key=KEY).for_batch()
+    pinned = await client(Answers(), bootstrap_file=path, api_key=KEY).for_batch()
     assert pinned.source is Rung.BOOTSTRAP
     assert (pinned.snapshot.epoch, pinned.snapshot.revision) == ("", 0)
     assert pinned.snapshot.config.thresholds.high == 0.8
@@ -209,7 +206,7 @@ async def test_with_nothing_fetched_the_yaml_file_and_the_environment_key_hold(
 
 
 async def test_with_nothing_at_all_the_defaults_hold() -> None:
-    pinned = await client(None).for_batch()
+    pinned = await client(Answers()).for_batch()
     assert pinned.snapshot.config == MatchingConfig()
     assert pinned.snapshot.digest == tree.digest(tree.DEFAULTS)
 
@@ -218,7 +215,7 @@ async def test_a_bad_yaml_file_fails_the_batch_and_names_the_path(tmp_path: Path
     path = tmp_path / "matching.yaml"
     path.write_text("thresholds:\n  high: 7.25\n")
     with pytest.raises(ConfigUnavailable, match=r"thresholds\.high") as caught:
-        await client(None, bootstrap_file=path).for_batch()
+        await client(Answers(), bootstrap_file=path).for_batch()
     assert "7.25" not in str(caught.value)
 
 

@@ -128,7 +128,9 @@ def _components(labels: Ints, pairs: Pairs) -> Iterator[tuple[Ints, Ints]]:
 def _refined(
     rows: Ints, inside: Ints, pairs: Pairs, verdicts: Verdicts, thresholds: Thresholds
 ) -> list[list[int]]:
-    if len(rows) < 3:
+    complete = len(rows) * (len(rows) - 1) // 2
+    if len(inside) == complete and (verdicts.reason[inside] == ABOVE_HIGH).all():
+        # every mean between groups reaches `high`: linkage would join them all
         return [rows.tolist()]
     links: dict[int, dict[int, _Link]] = {row: {} for row in rows.tolist()}
     columns = (pairs.left, pairs.right, verdicts.combined, verdicts.reason)

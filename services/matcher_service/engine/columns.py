@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -9,7 +10,7 @@ from dedup_model.matching_config import MatchingConfig
 from numpy.typing import NDArray
 from scipy import sparse
 
-from matcher_service.engine.normalise import Cities, Title, Titles, city_head, fold, words_of
+from matcher_service.engine.normalise import Cities, Titles, city_head, fold, words_of
 from matcher_service.engine.records import EventDate, Listing
 
 Ints: TypeAlias = NDArray[np.int64]
@@ -25,6 +26,10 @@ NIGHT_MINUTES = 180
 """Shows before 03:00 also count as the evening before."""
 OWN_PLACE_WEIGHT = 0.25
 """Weight of a title word that only repeats the listing's city or venue."""
+MAX_NAME, MAX_TEXT = 500, 2000
+"""Characters of titles, places and descriptions that are compared: similarity is quadratic."""
+MIN_HALF = 4
+"""Characters of each half of a compound that is read as two words."""
 BACKGROUND = 1000
 """Listings, each with other words, that are added to a batch when words are counted.
 
@@ -125,7 +130,7 @@ def table_of(
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    title: Title
+    title: str
     title_words: list[str]
     text: str
     text_words: list[str]
@@ -137,18 +142,18 @@ class _Prepared:
 
 def _prepared(listing: Listing, titles: Titles, cities: Cities) -> _Prepared:
     place, respell = listing.location, titles.synonyms.text
-    title = titles.normal(listing.title)
-    text = respell(fold(listing.description) or fold(listing.short_description))
-    city, venue = cities.normal(place.city), fold(place.name)
+    title = titles.normal(listing.title).text[:MAX_NAME]
+    text = respell(fold(listing.description) or fold(listing.short_description))[:MAX_TEXT]
+    city, venue = cities.normal(place.city)[:MAX_NAME], fold(place.name)[:MAX_NAME]
     street = fold(f"{place.street or ''} {place.street_no or ''}".replace("Str.", "Straße"))
     return _Prepared(
         title,
-        words_of(title.text),
+        words_of(title),
         text,
         words_of(text),
         city,
         "" if venue in {city, fold(place.city)} else venue,
-        _street(street),
+        _street(street)[:MAX_NAME],
         frozenset(respell(fold(name)) for name in listing.categories),
     )
 
@@ -161,9 +166,7 @@ def _street(folded: str) -> str:
 def _table(listings: Sequence[Listing], rows: list[_Prepared]) -> Table:
     title_index = _index(row.title_words for row in rows)
     text_index = _index(row.text_words for row in rows)
-    found = (
-        {*row.title_words, *row.text_words, *row.venue.split()} & title_index.keys() for row in rows
-    )
+    found = (_findable(row, title_index) for row in rows)
     return Table(
         ids=tuple(listing.id for listing in listings),
         shows=_shows(listings, late=False),
@@ -174,8 +177,8 @@ def _table(listings: Sequence[Listing], rows: list[_Prepared]) -> Table:
         venue=_texts(_sorted_words(row.venue) for row in rows),
         street=_texts(row.street for row in rows),
         point=_points(listings),
-        title=_texts(_sorted_words(row.title.text) for row in rows),
-        title_joined=_texts(row.title.text.replace(" ", "") for row in rows),
+        title=_texts(_sorted_words(row.title) for row in rows),
+        title_joined=_texts(row.title.replace(" ", "") for row in rows),
         title_words=_words([row.title_words for row in rows], title_index, _own_places(rows)),
         title_vocabulary=tuple(title_index),
         found_words=_matrix([sorted(words) for words in found], title_index),
@@ -186,6 +189,21 @@ def _table(listings: Sequence[Listing], rows: list[_Prepared]) -> Table:
         is_entry=np.array([listing.source_type == "terminliste" for listing in listings], bool),
         categories=tuple(row.categories for row in rows),
     )
+
+
+def _findable(row: _Prepared, vocabulary: dict[str, int]) -> set[str]:
+    """Return the title words that a listing holds: whole, as two neighbours, or as two halves."""
+    title, words = row.title.split(), {*row.text_words, *row.venue.split()}
+    neighbours = {first + second for first, second in pairwise(title)}
+    halves = {half for word in title for half in _halves(word, vocabulary)}
+    return {*row.title_words, *words, *neighbours, *halves} & vocabulary.keys()
+
+
+def _halves(word: str, vocabulary: dict[str, int]) -> tuple[str, str] | tuple[()]:
+    """Return the two title words that a compound is made of, if any; `RepairCafe`."""
+    cuts = range(MIN_HALF, len(word) - MIN_HALF + 1)
+    split = ((word[:cut], word[cut:]) for cut in cuts)
+    return next((two for two in split if two[0] in vocabulary and two[1] in vocabulary), ())
 
 
 def _sorted_words(text: str) -> str:

@@ -16,7 +16,7 @@ WORD_SET_SHARE = 0.7
 UNLIKE_NAME = 0.5
 """Similarity below which near venues count as different ones; semantics section 11."""
 
-SAME_CITY, SAME_CITY_UNLIKE = 0.5, -0.3
+SAME_CITY, SAME_CITY_UNLIKE, SAME_CITY_UNLIKE_TWICE = 0.5, -0.3, -0.6
 """Steps away from `geo.neutral_score`, as shares of the way to 1 (above 0) or to 0 (below)."""
 OTHER_CITY, OTHER_CITY_ALIKE, OTHER_CITY_UNLIKE = -0.8, 0.0, -1.0
 UNKNOWN_CITY_ALIKE, UNKNOWN_CITY_UNLIKE = 0.8, -0.5
@@ -60,12 +60,14 @@ def _address(table: Table, pairs: Pairs, likeness: Floats, neutral: float) -> Fl
     """Return the score of city, venue and street.
 
     City equal, unknown or different picks a range around `neutral`, the likeness of venue and
-    street a point in it: equal 0.35..1 (0.75 with no venue), unknown 0.25..0.9 (neutral), different
-    0..0.5 (0.1), for the default neutral score of 0.5.
+    street a point in it. For the default neutral score of 0.5: equal 0.35..1 (0.2..1 when both
+    venue and street are known, 0.75 when neither), unknown 0.25..0.9 (0.5), different 0..0.5 (0.1).
     """
     known = _both(table.city.known, pairs)
     same = known & _same_city(table, pairs)
-    low = np.where(same, SAME_CITY_UNLIKE, np.where(known, OTHER_CITY_UNLIKE, UNKNOWN_CITY_UNLIKE))
+    twice = _both(table.venue.known, pairs) & _both(table.street.known, pairs)
+    unlike = np.where(twice, SAME_CITY_UNLIKE_TWICE, SAME_CITY_UNLIKE)
+    low = np.where(same, unlike, np.where(known, OTHER_CITY_UNLIKE, UNKNOWN_CITY_UNLIKE))
     high = np.where(same, 1.0, np.where(known, OTHER_CITY_ALIKE, UNKNOWN_CITY_ALIKE))
     middle = np.where(same, SAME_CITY, np.where(known, OTHER_CITY, 0.0))
     step_low, step_high = _stepped(low, neutral), _stepped(high, neutral)

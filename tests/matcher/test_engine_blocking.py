@@ -1,0 +1,149 @@
+"""Candidate pairs: every way to meet works on its own, and no pair comes twice."""
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from dedup_model.matching_config import Blocking, MatchingConfig
+from hypothesis import given
+from hypothesis import strategies as st
+from matcher_service.engine import blocking
+from matcher_service.engine.blocking import candidates
+from matcher_service.engine.columns import table_of
+from matcher_service.engine.records import read
+
+CONFIG = MatchingConfig()
+ONLY = {"use_city": False, "use_geo": False, "use_title": False, "use_venue": False}
+
+
+def listing(ident: str, *dates: Any, title: str = "", **location: Any) -> dict[str, Any]:
+    entries = [one if isinstance(one, dict) else {"date": one} for one in dates]
+    return {"id": ident, "title": title or ident * 4, "event_dates": entries, "location": location}
+
+
+def found(raw: list[dict[str, Any]], **settings: Any) -> set[tuple[str, str]]:
+    table = table_of(read(raw, CONFIG).listings, CONFIG, lambda _: None)
+    pairs = candidates(table, Blocking(**(ONLY | settings)), lambda *_: None)
+    assert (pairs.left < pairs.right).all()
+    listed = list(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True))
+    assert listed == sorted(set(listed))
+    return {(table.ids[a], table.ids[b]) for a, b in listed}
+
+
+def test_listings_of_one_city_and_day_pair() -> None:
+    raw = [
+        listing("a", "2027-05-08", city="Lahr"),
+        listing("b", "2027-05-08", city="77933 LAHR"),
+        listing("c", "2027-05-09", city="Lahr"),
+        listing("d", "2027-05-08", city="Kehl"),
+        listing("e", "2027-05-08"),
+    ]
+    assert found(raw, use_city=True) == {("a", "b")}
+
+
+def test_a_range_pairs_on_every_day() -> None:
+    long = listing("a", {"date": "2027-05-01", "end_date": "2027-05-05"}, city="Lahr")
+    days = [listing(f"d{day}", f"2027-05-0{day}", city="Lahr") for day in range(1, 7)]
+    assert found([long, *days], use_city=True) == {("a", f"d{day}") for day in range(1, 6)}
+
+
+def test_every_day_of_a_list_pairs() -> None:
+    raw = [
+        listing("a", "2027-05-01", "2027-06-01", city="Lahr"),
+        listing("b", "2027-06-01", "2027-07-01", city="Lahr"),
+        listing("c", "2027-07-01", city="Lahr"),
+    ]
+    assert found(raw, use_city=True) == {("a", "b"), ("b", "c")}
+
+
+def test_a_show_after_midnight_pairs_with_the_evening_before() -> None:
+    raw = [
+        listing("a", {"date": "2027-05-08", "start_time": "23:50"}, city="Lahr"),
+        listing("b", {"date": "2027-05-09", "start_time": "00:10"}, city="Lahr"),
+    ]
+    assert found(raw, use_city=True) == {("a", "b")}
+
+
+def test_a_rare_title_word_pairs_without_any_place() -> None:
+    raw = [
+        listing("a", "2027-05-08", title="Konzert mit Krakeelia"),
+        listing("b", "2027-05-08", title="Krakeelia live"),
+        listing("c", "2027-05-08", title="Töpfern"),
+    ]
+    assert found(raw, use_title=True) == {("a", "b")}
+
+
+def test_only_the_rarest_title_words_become_keys() -> None:
+    raw = [
+        listing("a", "2027-05-08", title="Konzert Krakeelia"),
+        listing("b", "2027-05-08", title="Konzert Wimmelrum"),
+        listing("c", "2027-05-08", title="Konzert"),
+        listing("d", "2027-05-08", title="Konzert"),
+    ]
+    assert found(raw, use_title=True, title_words=1) == {("c", "d")}
+
+
+def test_a_venue_pairs_across_cities_in_any_word_order() -> None:
+    raw = [
+        listing("a", "2027-05-08", name="Alte Mühle", city="Lahr"),
+        listing("b", "2027-05-08", name="Mühle, alte"),
+    ]
+    assert found(raw, use_venue=True) == {("a", "b")}
+
+
+def test_listings_without_a_date_pair_on_title_words_only_with_each_other() -> None:
+    raw = [
+        listing("a", title="Krakeelia", city="Lahr"),
+        listing("b", title="Krakeelia live", city="Lahr"),
+        listing("c", "2027-05-08", title="Krakeelia", city="Lahr"),
+        listing("d", title="Wimmelrum", city="Lahr"),
+    ]
+    assert found(raw, use_title=True, use_city=True) == {("a", "b")}
+
+
+POINTS = st.tuples(
+    st.floats(-89.9, 89.9), st.floats(-180, 180), st.floats(-0.05, 0.05), st.floats(-0.05, 0.05)
+)
+
+
+@given(POINTS)
+def test_coordinates_nearer_than_a_cell_always_pair(
+    point: tuple[float, float, float, float],
+) -> None:
+    latitude, longitude, north, east = point
+    wrapped = (longitude + east + 180) % 360 - 180
+    raw = [
+        listing("a", "2027-05-08", geo={"latitude": latitude, "longitude": longitude}),
+        listing("b", "2027-05-08", geo={"latitude": latitude + north, "longitude": wrapped}),
+    ]
+    assert found(raw, use_geo=True) == {("a", "b")}
+
+
+def test_coordinates_far_apart_do_not_pair() -> None:
+    raw = [
+        listing("a", "2027-05-08", geo={"latitude": 48.0, "longitude": 7.8}),
+        listing("b", "2027-05-08", geo={"latitude": 48.5, "longitude": 7.8}),
+    ]
+    assert found(raw, use_geo=True) == set()
+
+
+def test_a_big_block_is_split_and_loses_nothing() -> None:
+    member, end = np.arange(300), np.full(300, 300)
+    whole = [
+        tuple(divmod(code, 300))
+        for part in blocking._expanded(member, member, end, 300)
+        for code in part.tolist()
+    ]
+    assert sorted(whole) == list(combinations(range(300), 2))
+
+
+def test_a_block_larger_than_a_chunk_is_expanded_piece_by_piece() -> None:
+    size = 3_000
+    member, end = np.arange(size), np.full(size, size)
+    parts = [len(part) for part in blocking._expanded(member, member, end, size)]
+    assert sum(parts) == size * (size - 1) // 2
+    assert len(parts) > 1
+
+
+def test_no_listings_give_no_pairs() -> None:
+    assert found([], use_city=True, use_geo=True, use_title=True, use_venue=True) == set()

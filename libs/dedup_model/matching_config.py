@@ -108,6 +108,9 @@ class Description(Section):
 
     both_missing_score: Number = score(0.5, "Score when neither listing has a description.")
     one_missing_score: Number = score(0.4, "Score when just one listing has a description.")
+    unlike_score: Number = score(
+        0.3, "Score of two descriptions with nothing in common: sources word things their own way."
+    )
 
 
 class Blocking(Section):

@@ -242,7 +242,7 @@ def test_a_text_that_was_cut_off_is_the_same_text() -> None:
 
 def test_unlike_descriptions_score_little() -> None:
     other = "Wir backen Brot im Holzofen, bitte Schürze und gute Laune mitbringen, Kosten 12 Euro."
-    assert text_score(TEXT, other) < 0.3
+    assert text_score(TEXT, other) < CONFIG.description.unlike_score + 0.05
 
 
 def test_the_short_description_stands_in_for_a_missing_one() -> None:

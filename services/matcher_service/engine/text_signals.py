@@ -69,14 +69,16 @@ def description_scores(table: Table, pairs: Pairs, settings: Description) -> Flo
     """Return a score a pair in [0, 1].
 
     Mean of the token-sort ratio and the share of the shorter text's rare words that stand in the
-    longer one, both stretched; 1 when one text is the beginning of the other (sources cut texts).
+    longer one, both stretched, from `unlike_score` up to 1; 1 when one text is the beginning of the
+    other (sources cut texts).
     The configured scores stand when one or both texts are missing. Semantics section 13.
     """
     known = table.text.known[pairs.left], table.text.known[pairs.right]
     scores = np.where(known[0] | known[1], settings.one_missing_score, settings.both_missing_score)
     both = np.flatnonzero(known[0] & known[1])
     if len(both):
-        scores[both] = _text_scores(table, Pairs(pairs.left[both], pairs.right[both]))
+        likeness = _text_scores(table, Pairs(pairs.left[both], pairs.right[both]))
+        scores[both] = settings.unlike_score + (1 - settings.unlike_score) * likeness
     return rounded(scores)
 
 

@@ -513,28 +513,38 @@ class Description(_message.Message):
 
     BOTH_MISSING_SCORE_FIELD_NUMBER: _builtins.int
     ONE_MISSING_SCORE_FIELD_NUMBER: _builtins.int
+    UNLIKE_SCORE_FIELD_NUMBER: _builtins.int
     both_missing_score: _builtins.float
     """Score when neither listing has a description. Unit: score; 0 to 1; default 0.5."""
     one_missing_score: _builtins.float
     """Score when just one listing has a description. Unit: score; 0 to 1; default 0.4."""
+    unlike_score: _builtins.float
+    """Score of two descriptions with nothing in common: sources word things their own way. Unit:
+    score; 0 to 1; default 0.3.
+    """
     def __init__(
         self,
         *,
         both_missing_score: _builtins.float | None = ...,
         one_missing_score: _builtins.float | None = ...,
+        unlike_score: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_both_missing_score", b"_both_missing_score", "_one_missing_score", b"_one_missing_score", "both_missing_score", b"both_missing_score", "one_missing_score", b"one_missing_score"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_both_missing_score", b"_both_missing_score", "_one_missing_score", b"_one_missing_score", "_unlike_score", b"_unlike_score", "both_missing_score", b"both_missing_score", "one_missing_score", b"one_missing_score", "unlike_score", b"unlike_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_both_missing_score", b"_both_missing_score", "_one_missing_score", b"_one_missing_score", "both_missing_score", b"both_missing_score", "one_missing_score", b"one_missing_score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_both_missing_score", b"_both_missing_score", "_one_missing_score", b"_one_missing_score", "_unlike_score", b"_unlike_score", "both_missing_score", b"both_missing_score", "one_missing_score", b"one_missing_score", "unlike_score", b"unlike_score"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__both_missing_score: _TypeAlias = _typing.Literal["both_missing_score"]  # noqa: Y015
     _WhichOneofArgType__both_missing_score: _TypeAlias = _typing.Literal["_both_missing_score", b"_both_missing_score"]  # noqa: Y015
     _WhichOneofReturnType__one_missing_score: _TypeAlias = _typing.Literal["one_missing_score"]  # noqa: Y015
     _WhichOneofArgType__one_missing_score: _TypeAlias = _typing.Literal["_one_missing_score", b"_one_missing_score"]  # noqa: Y015
+    _WhichOneofReturnType__unlike_score: _TypeAlias = _typing.Literal["unlike_score"]  # noqa: Y015
+    _WhichOneofArgType__unlike_score: _TypeAlias = _typing.Literal["_unlike_score", b"_unlike_score"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__both_missing_score) -> _WhichOneofReturnType__both_missing_score | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__one_missing_score) -> _WhichOneofReturnType__one_missing_score | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__unlike_score) -> _WhichOneofReturnType__unlike_score | None: ...
 
 Global___Description: _TypeAlias = Description  # noqa: Y015
 

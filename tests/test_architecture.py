@@ -22,7 +22,7 @@ LIBS = {"dedup_model", "dedup_rpc", "eventdedup"}
 ALLOWED = {
     "eventdedup": {"eventdedup"} | WIRE,
     "dedup_model": {"dedup_model", "yaml"} | PYDANTIC,
-    "dedup_rpc": {"dedup_rpc", "dedup_model", "eventdedup"} | WIRE,
+    "dedup_rpc": {"dedup_rpc", "dedup_model", "eventdedup"} | PYDANTIC | WIRE,
     "config_service": {"config_service", "sqlalchemy", "alembic", "cryptography"} | LIBS | WIRE,
     "matcher_service": {"matcher_service", "numpy", "scipy", "rapidfuzz"} | LIBS | WIRE,
     "dedup_cli": {"dedup_cli", "config_service", "matcher_service", "typer", "rich", "pyarrow"}

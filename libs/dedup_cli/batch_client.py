@@ -3,11 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from dedup_cli.reading import Problem, Record
 from dedup_rpc.channel import connect
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 from eventdedup.matcher.v1.matcher_service_pb2_grpc import MatcherServiceStub
-
-from dedup_cli.reading import Problem, Record
 
 CHUNK_BYTES = 256 * 1024
 

@@ -5,16 +5,16 @@ import sys
 from typing import Annotated
 
 import typer
-from dedup_rpc.channel import connect
-from dedup_rpc.wire import enum_name, moment, to_document
-from eventdedup.config.v1 import config_service_pb2 as pb
-from eventdedup.config.v1.config_service_pb2_grpc import ConfigServiceStub
 from google.protobuf.field_mask_pb2 import FieldMask
 from rich.markup import escape
 from rich.table import Table
 
 from dedup_cli import settings
 from dedup_cli.console import OUT, explained
+from dedup_rpc.channel import connect
+from dedup_rpc.wire import enum_name, moment, to_document
+from eventdedup.config.v1 import config_service_pb2 as pb
+from eventdedup.config.v1.config_service_pb2_grpc import ConfigServiceStub
 
 APP = typer.Typer(help="Read and change the settings.", no_args_is_help=True)
 SECRET = "ai.api_key"

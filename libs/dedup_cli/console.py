@@ -7,10 +7,11 @@ from typing import NoReturn
 
 import grpc
 import typer
-from dedup_model.errors import DedupError, InvalidRequest, Violation
-from dedup_rpc.status import RemoteError, remote_error
 from rich.console import Console
 from rich.markup import escape
+
+from dedup_model.errors import DedupError, InvalidRequest, Violation
+from dedup_rpc.status import RemoteError, remote_error
 
 PIPE_WIDTH = 160
 OUT = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)

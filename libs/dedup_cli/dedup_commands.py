@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -17,6 +16,7 @@ from dedup_cli import batch_client, evaluation, outputs
 from dedup_cli.console import ERR, OUT, explained
 from dedup_cli.private_pair import private_pair
 from dedup_cli.reading import read_files
+from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 
 Files = Annotated[
     list[Path], typer.Argument(exists=True, dir_okay=False, help=".json, .jsonl or .parquet")

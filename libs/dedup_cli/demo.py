@@ -13,10 +13,6 @@ from typing import Annotated, Any
 
 import grpc
 import typer
-from dedup_rpc.channel import connect
-from eventdedup.config.v1 import config_service_pb2 as pb
-from eventdedup.config.v1.config_service_pb2_grpc import ConfigServiceStub
-from eventdedup.config.v1.matching_config_pb2 import MatchingConfig, Thresholds
 from google.protobuf.field_mask_pb2 import FieldMask
 from rich.markup import escape
 
@@ -26,6 +22,10 @@ from dedup_cli.console import OUT, explained, fail
 from dedup_cli.evaluation import evaluate, read_clusters
 from dedup_cli.reading import Record, read_files
 from dedup_cli.settings import shown_setting
+from dedup_rpc.channel import connect
+from eventdedup.config.v1 import config_service_pb2 as pb
+from eventdedup.config.v1.config_service_pb2_grpc import ConfigServiceStub
+from eventdedup.config.v1.matching_config_pb2 import MatchingConfig, Thresholds
 
 START_SECONDS = 30
 SHOWN = 8

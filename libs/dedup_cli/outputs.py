@@ -7,10 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dedup_rpc.wire import to_document
-
 from dedup_cli.batch_client import Answer
 from dedup_cli.reading import Problem, Record
+from dedup_rpc.wire import to_document
 
 FILES = ("canonical.json", "canonical.jsonl", "clusters.csv", "decisions.jsonl", "quarantine.jsonl")
 

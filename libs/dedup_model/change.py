@@ -12,7 +12,7 @@
 | `*` | replaces all overrides | clears all of them |
 
 The first edit of a map entry copies the inherited map whole. `clear` paths come last: each drops
-the override below it, lists included, so that the inherited value shows through.
+the override at or below it, in lists and maps too, so that the inherited value shows through.
 """
 
 import difflib
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 from dedup_model.errors import InvalidRequest, Violation, invalid
 from dedup_model.matching_config import MatchingConfig
-from dedup_model.text_rules import fold_category
+from dedup_model.text_rules import fold_category, is_category_key, shown_name
 from dedup_model.tree import (
     Document,
     Path,
@@ -62,9 +62,7 @@ class Change:
             for path in _without_children(masks):
                 result = _masked(result, body, inherited, path)
         for path in cleared:
-            result = (
-                _masked(result, {}, inherited, path) if _in_map(path) else put(result, path, None)
-            )
+            result = _cleared(result, inherited, path)
         return result
 
     def unused(self) -> list[str]:
@@ -72,9 +70,8 @@ class Change:
         if not self.mask or EVERYTHING in self.mask:
             return []
         masks = [tuple(path.split(".")) for path in self.mask]
-        return [
-            ".".join(path) for path in _spelled(_folded(self.body)) if not _covered(path, masks)
-        ]
+        spelled = _spelled(_folded(self.body))
+        return [".".join(map(shown_name, path)) for path in spelled if not _covered(path, masks)]
 
 
 def _covered(path: Path, masks: list[Path]) -> bool:
@@ -82,12 +79,12 @@ def _covered(path: Path, masks: list[Path]) -> bool:
 
 
 def _spelled(body: Document) -> list[Path]:
-    """Return the paths of a body down to map entries."""
+    """Return the paths of a body down to the values of map entries."""
     paths: list[Path] = []
     for path in leaf_paths():
         value = find(body, path)
         if isinstance(value, dict):
-            paths.extend((*path, key) for key in value)
+            paths.extend((*path, key, name) for key, entry in value.items() for name in entry)
         elif value is not None:
             paths.append(path)
     return paths
@@ -134,14 +131,27 @@ def _masked(overrides: Document, body: Document, inherited: Document, path: Path
     value = find(body, path)
     if map_path:
         entries = _map_at(overrides, inherited, map_path)
-        return put(overrides, map_path, _edited(entries, path[len(map_path) :], value))
+        edited = _edited(entries, path[len(map_path) :], value)
+        gone = value is None and edited == entries
+        return overrides if gone else put(overrides, map_path, edited)
     if is_list(_annotation(path)):
         return put(overrides, path, value or [])
     return put(overrides, path, value or None if isinstance(value, dict) else value)
 
 
+def _cleared(overrides: Document, inherited: Document, path: Path) -> Document:
+    map_path = _in_map(path)
+    own = find(overrides, map_path) if map_path else None
+    if map_path is None or own is None:
+        return put(overrides, path, None) if map_path is None else overrides
+    edited = _edited(own, path[len(map_path) :], find(inherited, path))
+    return put(overrides, map_path, None if edited == find(inherited, map_path) else edited)
+
+
 def _edited(entries: Document, rest: Path, value: object) -> Document:
     key = rest[0]
+    if value is None and key not in entries:
+        return entries
     if len(rest) == 1:
         kept = {name: entry for name, entry in entries.items() if name != key}
         return kept if value is None else kept | {key: value}
@@ -192,23 +202,21 @@ def path_problem(path: str, *, whole: bool = True) -> str | None:
         return None if whole else "names no setting"
     schema: Schema | None = MatchingConfig
     names = path.split(".")
+    known: list[str] = []
     while names:
         name = names.pop(0)
         if schema is None or name not in fields(schema):
-            return f"names no setting{_close(path, name, schema)}"
+            return f"names no setting{_close(known, name, schema)}"
+        known.append(name)
         annotation = fields(schema)[name]
         schema = section_of(annotation)
         if names and (entry := entry_of(annotation)):
-            schema = entry if _is_key(names.pop(0)) else None
+            schema = entry if is_category_key(names.pop(0)) else None
             if schema is None:
                 return "names no category; keys are a-z, 0-9 and _"
     return None
 
 
-def _is_key(name: str) -> bool:
-    return bool(name) and name.replace("_", "a").isalnum() and name.isascii() and name.islower()
-
-
-def _close(path: str, name: str, schema: Schema | None) -> str:
-    close = difflib.get_close_matches(name, list(fields(schema)) if schema else [], n=1)
-    return f"; did you mean {path.replace(name, close[0], 1)}?" if close else ""
+def _close(known: list[str], name: str, schema: Schema | None) -> str:
+    close = difflib.get_close_matches(name[:100], list(fields(schema)) if schema else [], n=1)
+    return f"; did you mean {'.'.join((*known, close[0]))}?" if close else ""

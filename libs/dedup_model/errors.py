@@ -49,6 +49,18 @@ class MalformedRequest(DedupError):
     reason = "MALFORMED_REQUEST"
 
 
+class Unauthenticated(DedupError):
+    """The call shows no valid credentials, or several that differ."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDenied(DedupError):
+    """The caller is known but has no role that may do this."""
+
+    reason = "PERMISSION_DENIED"
+
+
 class RevisionConflict(DedupError):
     """The etag names another revision than the current one."""
 

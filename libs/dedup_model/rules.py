@@ -9,6 +9,7 @@ from pydantic_core import ErrorDetails
 
 from dedup_model.errors import InvalidRequest, Violation
 from dedup_model.matching_config import MatchingConfig
+from dedup_model.text_rules import shown_name
 from dedup_model.tree import (
     DEFAULTS,
     Document,
@@ -140,7 +141,7 @@ def _leaf(place: tuple[int | str, ...]) -> tuple[str, ...]:
 
 
 def _violation(detail: ErrorDetails) -> Violation:
-    place = tuple(str(part) for part in detail["loc"] if part != "[key]")
+    place = tuple(shown_name(str(part)) for part in detail["loc"] if part != "[key]")
     path = ".".join(place)
     rule = _RULES.get(detail["type"], "TYPE")
     if rule == "UNKNOWN_KEY":

@@ -71,18 +71,21 @@ def put(document: Document, path: Path, value: Any) -> Document:
 
 
 def layer(base: Document, partial: Document, schema: Schema = MatchingConfig) -> Document:
-    """Return `base` with every leaf that `partial` holds replaced."""
+    """Return `base` with every leaf that `partial` holds replaced.
+
+    Keys and values that do not fit the tree are kept, for validation to name them.
+    """
     return {
-        name: _layered(section_of(annotation), base.get(name), partial.get(name))
-        for name, annotation in fields(schema).items()
-        if name in base or name in partial
+        name: _layered(section_of(fields(schema).get(name)), base.get(name), partial.get(name))
+        for name in {**base, **partial}
     }
 
 
 def _layered(section: Schema | None, base: Any, partial: Any) -> Any:
     if partial is None:
         return base
-    return layer(base or {}, partial, section) if section else partial
+    both = isinstance(base or {}, dict) and isinstance(partial, dict)
+    return layer(base or {}, partial, section) if section and both else partial
 
 
 def picked(effective: Document, partial: Document) -> Document:

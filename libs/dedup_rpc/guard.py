@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias
 
 import grpc
-from dedup_model.errors import DedupError, LimitExceeded, MalformedRequest
 from google.protobuf.message import DecodeError
 
+from dedup_model.errors import DedupError, LimitExceeded, MalformedRequest
 from dedup_rpc.status import internal, status_of
 
 LOG = logging.getLogger("event_dedup.rpc")

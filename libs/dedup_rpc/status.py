@@ -1,23 +1,29 @@
 """Errors on the wire: one table gives each domain error its status; both directions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from dedup_model import errors
-from dedup_model.errors import DedupError, InvalidRequest, Violation
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
+from dedup_model import errors
+from dedup_model.errors import DedupError, InvalidRequest, Violation
+
 DOMAIN = "eventdedup"
 RETRY_SECONDS = 1
+MAX_DETAIL_BYTES = 3000
+"""Status details travel in metadata, as base64 and beside the message; clients take 8 KiB."""
 
 CODES: dict[type[DedupError], grpc.StatusCode] = {
     errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
     errors.MalformedRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
     errors.RevisionConflict: grpc.StatusCode.ABORTED,
     errors.RevisionNotFound: grpc.StatusCode.NOT_FOUND,
     errors.FutureRevision: grpc.StatusCode.OUT_OF_RANGE,
@@ -57,12 +63,23 @@ def _status(code: grpc.StatusCode, message: str, details: list[AnyMessage]) -> S
 def _details(error: DedupError, code: grpc.StatusCode) -> list[AnyMessage]:
     details = [_packed(ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.facts))]
     if isinstance(error, InvalidRequest):
-        details.append(
-            _packed(BadRequest(field_violations=map(_field_violation, error.violations)))
-        )
+        details.append(_packed(_bad_request(error.violations)))
     if code in RETRIED:
         details.append(_packed(RetryInfo(retry_delay=Duration(seconds=RETRY_SECONDS))))
     return details
+
+
+def _bad_request(violations: Sequence[Violation]) -> BadRequest:
+    """Return all violations, or as many as metadata carries with a last one that counts the rest."""
+    listed = BadRequest()
+    for i, violation in enumerate(violations):
+        listed.field_violations.append(_field_violation(violation))
+        if listed.ByteSize() > MAX_DETAIL_BYTES:
+            del listed.field_violations[i:]
+            text = f"{len(violations) - i} more violations are not listed"
+            listed.field_violations.append(_field_violation(Violation("...", "MORE", text)))
+            break
+    return listed
 
 
 def _field_violation(violation: Violation) -> BadRequest.FieldViolation:

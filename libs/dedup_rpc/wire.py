@@ -4,19 +4,22 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from dedup_model.errors import InvalidRequest, Violation
-from google.protobuf.descriptor import EnumDescriptor
+from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.unknown_fields import UnknownFieldSet
+
+from dedup_model.errors import InvalidRequest, Violation
 
 M = TypeVar("M", bound=Message)
 
 
 def to_message(document: Mapping[str, Any], message: M) -> M:
-    """Fill `message` from a document of the same shape; names the message lacks are skipped.
+    """Fill `message` from a document of the same shape; what the message has no name for is skipped.
 
-    Enum values are the lower-case names without the enum's prefix. Returns `message`.
+    Enum values are the lower-case names without the enum's prefix. Returns `message`; raises
+    TypeError, ValueError or AttributeError for a value of another type, booleans for numbers
+    included.
     """
     known = message.DESCRIPTOR.fields_by_name
     for name, value in document.items():
@@ -35,11 +38,13 @@ def _fill(message: Message, field: Any, value: Any) -> None:
     elif field.message_type:
         target.SetInParent()
         to_message(value, target)
-    else:
-        setattr(message, field.name, _scalar(field, value))
+    elif (scalar := _scalar(field, value)) is not None:
+        setattr(message, field.name, scalar)
 
 
 def _extend(target: Any, field: Any, values: Any) -> None:
+    if not isinstance(values, list | tuple):
+        raise TypeError(f"{field.name} takes a list")
     if field.message_type:
         for value in values:
             to_message(value, target.add())
@@ -48,12 +53,15 @@ def _extend(target: Any, field: Any, values: Any) -> None:
 
 
 def _scalar(field: Any, value: Any) -> Any:
+    if isinstance(value, bool) != (field.cpp_type == FieldDescriptor.CPPTYPE_BOOL):
+        raise TypeError(f"{field.name} and its value differ in type")
     return enum_number(field.enum_type, value) if field.enum_type else value
 
 
-def enum_number(enum: EnumDescriptor, value: str) -> int:
-    """Return the number of an enum value by its lower-case name without prefix."""
-    return enum.values_by_name[_prefix(enum) + value.upper()].number
+def enum_number(enum: EnumDescriptor, value: str) -> int | None:
+    """Return the number of an enum value by its lower-case name without prefix, None if unknown."""
+    found = enum.values_by_name.get(_prefix(enum) + str(value).upper())
+    return found.number if found else None
 
 
 def enum_name(enum: EnumDescriptor, number: int) -> str | int:

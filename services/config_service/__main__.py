@@ -8,14 +8,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dedup_model.errors import DedupError, InvalidRequest
-from dedup_rpc.server import NotAllowed
-
 from config_service import legacy, serving, setup
 from config_service.cipher import KeyRingError, new_key
 from config_service.database import DatabaseError
 from config_service.edits import Meta, SetSecret
 from config_service.env import Env
+from dedup_model.errors import DedupError, InvalidRequest
+from dedup_rpc.server import NotAllowed
 
 LOG = logging.getLogger("event_dedup.config")
 CONFIG_ERROR = 78

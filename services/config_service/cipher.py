@@ -7,11 +7,13 @@ open. Key ids are derived from the keys: a wrong key can never sit under a right
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import os
 import secrets
 import struct
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,13 +21,13 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from dedup_model.errors import CiphertextInvalid, KeyNotInRing
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
 PREFIX = "cse2"
 PLAIN = "plain:"
-KEY_MODE = 0o600
 
 
 class KeyRingError(Exception):
@@ -72,10 +74,12 @@ class KeyRing:
         nonce = os.urandom(NONCE_BYTES)
         data = cell.associated_data(self.primary)
         sealed = nonce + AESGCM(self.keys[self.primary]).encrypt(nonce, value, data)
-        return f"{PREFIX}.{self.primary}.{base64.urlsafe_b64encode(sealed).decode().rstrip('=')}"
+        return f"{PREFIX}.{self.primary}.{_encoded(sealed)}"
 
-    def open(self, token: str, cell: Cell) -> bytes:
+    def open(self, token: object, cell: Cell) -> bytes:
         """Return the value of a token; raises `KeyNotInRing` or `CiphertextInvalid`."""
+        if not isinstance(token, str):
+            raise _invalid(cell)
         prefix, _, rest = token.partition(".")
         key_id, _, body = rest.partition(".")
         if prefix != PREFIX:
@@ -106,7 +110,15 @@ def _invalid(cell: Cell) -> CiphertextInvalid:
 
 
 def _decoded(text: str) -> bytes:
-    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    """Return the bytes of a base64url text without padding; refuses any other spelling of them."""
+    value = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    if _encoded(value) != text.rstrip("="):
+        raise ValueError("not the one spelling of these bytes")
+    return value
+
+
+def _encoded(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).decode().rstrip("=")
 
 
 def parse_ring(lines: Iterable[str]) -> KeyRing:
@@ -141,19 +153,23 @@ def key_id(key: bytes) -> str:
 
 def new_key() -> str:
     """Return a new random key as a line of a ring."""
-    return base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode().rstrip("=")
+    return _encoded(secrets.token_bytes(KEY_BYTES))
 
 
 def development_ring(path: Path) -> KeyRing:
-    """Return the ring in `path`, made with mode 0600 when there is none."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, KEY_MODE)
-    except FileExistsError:
-        return read_ring(path)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(new_key() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    """Return the ring in `path`, made with mode 0600 when there is none.
+
+    Of several processes that make it at once, one wins and all of them read its key.
+    """
+    if not path.exists():
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(new_key() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(name, path)
+        Path(name).unlink()
     return read_ring(path)
 
 

@@ -3,16 +3,16 @@
 from collections.abc import Iterable
 from typing import Any
 
+from config_service import revision as model
+from config_service.revision import Revision, Story
+from config_service.state import SecretStatus, State
+from config_service.watch import Bookmark, Event, GoAway, Heartbeat, Seen, WatchOptions
 from dedup_model import rules, tree
 from dedup_model.change import Change
+from dedup_model.errors import InvalidRequest, invalid
 from dedup_rpc.wire import enum_number, timestamp, to_document, to_message
 from eventdedup.config.v1 import config_service_pb2 as pb
 from eventdedup.config.v1.matching_config_pb2 import MatchingConfig
-
-from config_service import revision as model
-from config_service.revision import Revision
-from config_service.state import SecretStatus, State
-from config_service.watch import Bookmark, Event, GoAway, Heartbeat, Seen, WatchOptions
 
 
 def change_of(request: pb.UpdateConfigRequest) -> Change:
@@ -26,12 +26,12 @@ def config(document: tree.Document) -> MatchingConfig:
     return to_message(document, MatchingConfig())
 
 
-def revision(epoch: str, value: Revision) -> pb.Revision:
+def revision(epoch: str, value: Story) -> pb.Revision:
     """Return a revision without its config."""
     return pb.Revision(
         revision=value.number,
         etag=f"{epoch}:{value.number}",
-        origin=pb.Origin.ValueType(enum_number(pb.Origin.DESCRIPTOR, value.origin.value)),
+        origin=pb.Origin.ValueType(enum_number(pb.Origin.DESCRIPTOR, value.origin) or 0),
         created_at=timestamp(value.created_at),
         author=value.author,
         reason=value.reason,
@@ -56,7 +56,6 @@ def secret(status: SecretStatus) -> pb.SecretStatus:
 
 def got_config(state: State, shown: Revision) -> pb.GetConfigResponse:
     """Return a revision with its layers, and the present state of the secrets."""
-    known = rules.read(shown.layers.effective)[0]
     return pb.GetConfigResponse(
         epoch=state.epoch,
         revision=revision(state.epoch, shown),
@@ -65,14 +64,24 @@ def got_config(state: State, shown: Revision) -> pb.GetConfigResponse:
         provenance=[
             pb.LeafProvenance(
                 path=path,
-                provenance=pb.Provenance.ValueType(enum_number(pb.Provenance.DESCRIPTOR, origin)),
+                provenance=pb.Provenance.Value(f"PROVENANCE_{origin.upper()}"),
             )
             for path, origin in shown.layers.provenance()
         ],
         secrets=[secret(status) for status in state.secrets],
         has_api_key=any(s.is_set for s in state.secrets if s.name == "ai.api_key"),
-        warnings=rules.warnings(known),
+        warnings=_warnings(shown.layers.effective),
     )
+
+
+def _warnings(effective: tree.Document) -> list[str]:
+    """Return the warnings of a config, and what today's rules refuse of one stored before."""
+    try:
+        return rules.warnings(rules.read(effective)[0])
+    except InvalidRequest as error:
+        return [
+            f"stored against today's rules: {v.path}: {v.description}" for v in error.violations
+        ]
 
 
 def path_changes(changes: Iterable[tuple[str, Any, Any]]) -> list[pb.PathChange]:
@@ -102,7 +111,6 @@ def edited(before: State, after: State, notes: list[str], *, stored: bool) -> di
     """Return the fields that the answers to an update and to a rollback share."""
     shown = after if stored else before
     layers = after.revision.layers
-    config_after = rules.read(layers.effective)[0]
     return {
         "epoch": after.epoch,
         "revision": revision(shown.epoch, shown.revision),
@@ -110,7 +118,7 @@ def edited(before: State, after: State, notes: list[str], *, stored: bool) -> di
         "effective": config(layers.effective),
         "changed": before.stamp != after.stamp,
         "changes": path_changes(model.changes(before.revision.layers, layers)),
-        "warnings": [*rules.warnings(config_after), *notes],
+        "warnings": [*_warnings(layers.effective), *notes],
     }
 
 
@@ -134,6 +142,8 @@ def snapshot(state: State, shown: Revision) -> pb.GetSnapshotResponse:
 
 def watch_options(request: pb.WatchConfigRequest) -> WatchOptions:
     """Return what a watcher asked for."""
+    if request.mode not in pb.WatchMode.values():
+        raise invalid("mode", "UNKNOWN_VALUE", "LATEST or EVERY")
     return WatchOptions(
         every=request.mode == pb.WATCH_MODE_EVERY,
         epoch=request.epoch,

@@ -1,10 +1,12 @@
 """Opening a database so that what it acknowledges is on the disk."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 BUSY_TIMEOUT_SECONDS = 5
 _FULL = 2
@@ -20,7 +22,11 @@ def parse_url(text: str) -> URL:
         url = make_url(text)
     except ArgumentError:
         raise DatabaseError("the database URL is malformed; use sqlite:///PATH") from None
-    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+    if (
+        url.drivername not in ("sqlite", "sqlite+pysqlite")
+        or not url.database
+        or url.database == ":memory:"
+    ):
         raise DatabaseError("the database URL must name a SQLite file: sqlite:///PATH")
     return url
 
@@ -33,6 +39,18 @@ def open_database(url: URL) -> Engine:
     event.listen(engine, "connect", _durable)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+@contextmanager
+def usable() -> Iterator[None]:
+    """Turn a database that does not answer into a `DatabaseError`."""
+    try:
+        yield
+    except DBAPIError as error:
+        kind = type(error.orig).__name__
+        raise DatabaseError(
+            f"the database cannot be used ({kind}): no SQLite file, not readable, or locked"
+        ) from None
 
 
 def database_path(url: URL) -> Path:

@@ -4,14 +4,14 @@ import re
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from dedup_model.change import EVERYTHING, Change
-from dedup_model.errors import RevisionConflict, SecretUnknown, invalid
-from dedup_model.matching_config import SECRET_NAMES
-from dedup_model.tree import Document
-
 from config_service.revision import Draft, Layers, Origin
 from config_service.state import SecretEdit, State
 from config_service.store import Transaction
+from dedup_model.change import EVERYTHING, Change
+from dedup_model.errors import RevisionConflict, SecretUnknown, invalid
+from dedup_model.matching_config import SECRET_NAMES
+from dedup_model.text_rules import text_problem
+from dedup_model.tree import Document
 
 MAX_REASON = 1000
 MAX_SECRET = 4096
@@ -37,6 +37,8 @@ class Meta:
     def __post_init__(self) -> None:
         if len(self.reason) > MAX_REASON:
             raise invalid("reason", "TOO_LARGE", f"at most {MAX_REASON} characters")
+        if problem := text_problem(self.reason):
+            raise invalid("reason", *problem)
         if self.etag and not _ETAG.fullmatch(self.etag):
             raise invalid("etag", "ETAG_FORMAT", "not an etag of this service")
 

@@ -11,10 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import ParamSpec, TypeVar
 
-from dedup_model.errors import DedupError
-
 from config_service.state import State
 from config_service.store import Store
+from dedup_model.errors import DedupError
 
 LOG = logging.getLogger("event_dedup.config.feed")
 P = ParamSpec("P")

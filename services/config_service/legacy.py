@@ -4,13 +4,16 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from dedup_model.text_rules import fold_category
-from dedup_model.tree import Document
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from config_service.cipher import open_legacy
 from config_service.database import DatabaseError
+from dedup_model.text_rules import fold_category
+from dedup_model.tree import Document
+
+_BLEND = {"primary_weight": 0.7, "secondary_weight": 0.3, "blend_lower": 0.4, "blend_upper": 0.8}
+"""The earlier system's defaults."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,9 @@ def _document(stored: Any) -> Document:
 def _translated(document: Document) -> Document:
     """Return the document in this tree's shape: nulls dropped, category names folded, no key."""
     kept = _without_nulls(document)
-    if "title" in document and document["title"] and "cross_source_type" in document["title"]:
-        kept["title"].setdefault("cross_source_type", _blend(kept["title"]))
-    ai = kept.get("ai")
+    title, ai = document.get("title"), kept.get("ai")
+    if isinstance(title, dict) and title.get("cross_source_type", title) is None:
+        kept["title"]["cross_source_type"] = _BLEND | _blend(kept["title"])
     if isinstance(ai, dict):
         kept["ai"] = {name: ai[name] for name in ai if name not in ("api_key", "gemini_api_key")}
     return kept | _folded(kept.get("category_weights"))
@@ -77,8 +80,7 @@ def _translated(document: Document) -> Document:
 
 def _blend(title: Document) -> Document:
     """Return what a null `cross_source_type` meant: the blend of every other pair."""
-    names = ("primary_weight", "secondary_weight", "blend_lower", "blend_upper")
-    return {name: title[name] for name in names if name in title}
+    return {name: title[name] for name in _BLEND if name in title}
 
 
 def _without_nulls(document: Document) -> Document:

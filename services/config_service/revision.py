@@ -46,9 +46,8 @@ class Layers:
 
     def with_overrides(self, overrides: Document) -> "Layers":
         """Return the same base under other overrides; raises `InvalidRequest`."""
-        effective = tree.dump(
-            rules.validated(tree.layer(rules.complete(self.inherited), overrides))
-        )
+        inherited = rules.complete(tree.known(self.inherited))
+        effective = tree.dump(rules.validated(tree.layer(inherited, overrides)))
         return replace(self, overrides=tree.picked(effective, overrides), effective=effective)
 
     def override_paths(self) -> list[str]:
@@ -74,18 +73,24 @@ class Draft:
     secret_paths: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Revision:
-    """One immutable config with its number and its story."""
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """What is known of a revision without opening its config; `origin` may be a newer release's."""
 
     number: int
-    origin: Origin
+    origin: str
     created_at: datetime
     author: str
     reason: str
     changed_paths: tuple[str, ...]
     digest: str
     schema_version: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revision(Story):
+    """One immutable config with its number and its story."""
+
     layers: Layers
 
     def next(self, draft: Draft, now: datetime) -> "Revision":
@@ -123,5 +128,14 @@ def changes(old: Layers, new: Layers) -> list[tuple[str, Any, Any]]:
 
 def first(layers: Layers, author: str, now: datetime) -> Revision:
     """Return revision 1."""
-    digest = tree.digest(layers.effective)
-    return Revision(1, Origin.INITIAL, now, author, "", (), digest, SCHEMA_VERSION, layers)
+    return Revision(
+        number=1,
+        origin=Origin.INITIAL,
+        created_at=now,
+        author=author,
+        reason="",
+        changed_paths=(),
+        digest=tree.digest(layers.effective),
+        schema_version=SCHEMA_VERSION,
+        layers=layers,
+    )

@@ -2,18 +2,13 @@
 
 import asyncio
 import base64
-import binascii
 import logging
+import re
 import time
 from collections.abc import AsyncIterator
 from typing import Any, TypeAlias
 
 import grpc
-from dedup_model import tree
-from dedup_model.errors import ReplicaBehind, invalid
-from dedup_rpc.wire import refuse_unknown_fields
-from eventdedup.config.v1 import config_service_pb2 as pb
-from eventdedup.config.v1.config_service_pb2_grpc import ConfigServiceServicer
 
 from config_service import convert
 from config_service.edits import (
@@ -30,11 +25,17 @@ from config_service.revision import Revision
 from config_service.state import State
 from config_service.store import Store
 from config_service.watch import Watch
+from dedup_model import tree
+from dedup_model.errors import ReplicaBehind, invalid
+from dedup_rpc.wire import refuse_unknown_fields
+from eventdedup.config.v1 import config_service_pb2 as pb
+from eventdedup.config.v1.config_service_pb2_grpc import ConfigServiceServicer
 
 LOG = logging.getLogger("event_dedup.config")
 DEFAULT_PAGE, MAX_PAGE = 50, 500
 MAX_WAIT_SECONDS = 10.0
 AUTHOR = "dev"
+_PAGE = re.compile(r"(?P<epoch>[0-9a-f-]{36}):(?P<before>[1-9][0-9]{0,17})")
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -228,9 +229,9 @@ def _page_start(token: str, epoch: str) -> int | None:
     if not token:
         return None
     try:
-        made_in, _, before = base64.urlsafe_b64decode(token).decode().partition(":")
-        if made_in != epoch:
-            raise ValueError
-        return int(before)
-    except (binascii.Error, ValueError):
-        raise invalid("page_token", "PAGE_TOKEN", "not a token of this list") from None
+        match = _PAGE.fullmatch(base64.urlsafe_b64decode(token).decode())
+    except ValueError:
+        match = None
+    if not match or match["epoch"] != epoch:
+        raise invalid("page_token", "PAGE_TOKEN", "not a token of this list")
+    return int(match["before"])

@@ -7,19 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import grpc
-from dedup_rpc.server import NotAllowed, Serving, is_local
-from eventdedup.config.v1.config_service_pb2_grpc import add_ConfigServiceServicer_to_server
 
 from config_service.env import Env
 from config_service.feed import Feed
 from config_service.servicer import Servicer
 from config_service.setup import open_store
 from config_service.store import Store
+from dedup_rpc.server import NotAllowed, Serving, is_local
+from eventdedup.config.v1.config_service_pb2_grpc import add_ConfigServiceServicer_to_server
 
 LOG = logging.getLogger("event_dedup.config")
 SERVICE = "eventdedup.config.v1.ConfigService"
 STORE_THREADS = 8
-GRACE_SECONDS = 8.0
+GRACE_SECONDS = 6.0
 
 
 @dataclass

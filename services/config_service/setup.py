@@ -7,16 +7,16 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from dedup_model import strict_yaml, tree
-from dedup_model.tree import Document
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, inspect
 
 from config_service import database
 from config_service.cipher import KeyRing, development_ring, parse_ring, read_ring
 from config_service.env import Env
 from config_service.revision import Draft, Layers, Origin
 from config_service.state import State
-from config_service.store import Store, Transaction
+from config_service.store import Store, Transaction, has_head
+from dedup_model import strict_yaml, tree
+from dedup_model.tree import Document
 
 LOG = logging.getLogger("event_dedup.config")
 AUTHOR = "config-service migrate"
@@ -42,7 +42,8 @@ def open_store(env: Env) -> Store:
     if not database.database_path(url).exists():
         return migrate(env)
     engine = database.open_database(url)
-    _require_current(engine)
+    with database.usable():
+        _require_current(engine)
     return Store(engine, key_ring(env))
 
 
@@ -53,7 +54,9 @@ def migrate(env: Env) -> Store:
     layers = Layers.of(bootstrap, {})
     database.database_path(url).parent.mkdir(parents=True, exist_ok=True)
     engine = database.open_database(url)
-    _upgrade(engine)
+    with database.usable():
+        _require_ours(engine)
+        _upgrade(engine)
     store = Store(engine, key_ring(env))
     store.create(layers, AUTHOR)
     _inherit(store, bootstrap)
@@ -83,8 +86,14 @@ def take_over(store: Store, document: Document, author: str) -> tuple[State, Sta
 
     def edit(_: Transaction, head: State) -> Draft | None:
         layers = head.revision.layers
-        wanted = layers.with_overrides(document).overrides
-        new = layers.with_overrides(tree.differing(wanted, layers.inherited))
+        checked = layers.with_overrides(tree.layer(layers.overrides, document))
+        taken = tree.picked(checked.effective, document)
+        overrides = layers.overrides
+        for path in tree.present_paths(taken):
+            value = tree.find(taken, path)
+            same = value == tree.find(layers.inherited, path)
+            overrides = tree.put(overrides, path, None if same else value)
+        new = layers.with_overrides(overrides)
         return None if new == layers else Draft(new, Origin.IMPORT, author, "import-legacy")
 
     return store.apply(edit)
@@ -105,12 +114,26 @@ def _upgrade(engine: Engine) -> None:
 
 
 def _require_current(engine: Engine) -> None:
-    with engine.connect() as connection:
-        present = MigrationContext.configure(connection).get_current_revision()
     scripts = ScriptDirectory.from_config(_scripts())
-    if present == scripts.get_current_head():
-        return
-    known = {script.revision for script in scripts.walk_revisions()}
-    if present is None or present in known:
+    with engine.connect() as connection:
+        _require_known(connection)
+        present = MigrationContext.configure(connection).get_current_revision()
+        served = present == scripts.get_current_head() and has_head(connection)
+    if not served:
         raise database.DatabaseError("the database is not up to date: run `config-service migrate`")
-    raise database.DatabaseError("the database was migrated by a newer release: start that one")
+
+
+def _require_ours(engine: Engine) -> None:
+    """Refuse to migrate a newer release's database and the tables of another system."""
+    with engine.connect() as connection:
+        _require_known(connection)
+        versioned = MigrationContext.configure(connection).get_current_revision() is not None
+        if not versioned and inspect(connection).get_table_names():
+            raise database.DatabaseError("the database holds the tables of another system")
+
+
+def _require_known(connection: Connection) -> None:
+    scripts = ScriptDirectory.from_config(_scripts()).walk_revisions()
+    present = MigrationContext.configure(connection).get_current_revision()
+    if present is not None and present not in {script.revision for script in scripts}:
+        raise database.DatabaseError("the database was migrated by a newer release: start that one")

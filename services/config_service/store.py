@@ -11,16 +11,22 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from dedup_model import tree
-from dedup_model.errors import FutureRevision, RevisionNotFound, SecretNotSet, StoreUnavailable
-from dedup_model.matching_config import SECRET_NAMES
 from sqlalchemy import Connection, Engine, Row, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
 from config_service.cipher import Cell, KeyRing
-from config_service.revision import Draft, Layers, Origin, Revision, first
+from config_service.revision import Draft, Layers, Origin, Revision, Story, first
 from config_service.state import SecretEdit, SecretStatus, State
 from config_service.tables import REVISIONS, SECRETS, SETTINGS
+from dedup_model import tree
+from dedup_model.errors import (
+    CiphertextInvalid,
+    FutureRevision,
+    RevisionNotFound,
+    SecretNotSet,
+    StoreUnavailable,
+)
+from dedup_model.matching_config import SECRET_NAMES
 
 Clock: TypeAlias = Callable[[], datetime]
 
@@ -43,7 +49,7 @@ class Store:
     def create(self, layers: Layers, author: str) -> None:
         """Write revision 1 under a new store id and epoch, unless there is a head already."""
         with self._transaction(writes=True) as transaction:
-            if transaction.connection.execute(select(SETTINGS.c.id)).first() is None:
+            if not has_head(transaction.connection):
                 transaction.create(first(layers, author, self._clock()))
 
     def stamp(self) -> tuple[str, int]:
@@ -62,7 +68,7 @@ class Store:
         with self._transaction() as transaction:
             return transaction.revision(number)
 
-    def page(self, before: int | None, size: int) -> list[Revision]:
+    def page(self, before: int | None, size: int) -> list[Story]:
         """Return up to `size` revisions below `before`, newest first."""
         with self._transaction() as transaction:
             return transaction.page(before, size)
@@ -107,7 +113,10 @@ class Transaction:
     @property
     def head(self) -> Row[Any]:
         """Return the head row, locked where the database locks rows."""
-        return self.connection.execute(select(SETTINGS).with_for_update()).one()
+        row = self.connection.execute(select(SETTINGS).with_for_update()).first()
+        if row is None:
+            raise StoreUnavailable("the settings store holds no settings; run the migration")
+        return row
 
     def state(self) -> State:
         """Return the head's state."""
@@ -128,13 +137,12 @@ class Transaction:
             raise RevisionNotFound("there is no such revision", head=str(head.revision))
         return self._opened(head.store_id, row)
 
-    def page(self, before: int | None, size: int) -> list[Revision]:
+    def page(self, before: int | None, size: int) -> list[Story]:
         """Return up to `size` revisions below `before`, newest first."""
-        store_id = self.head.store_id
         query = select(REVISIONS).order_by(REVISIONS.c.revision.desc()).limit(size)
         if before is not None:
             query = query.where(REVISIONS.c.revision < before)
-        return [self._opened(store_id, row) for row in self.connection.execute(query)]
+        return [Story(**_story(row)) for row in self.connection.execute(query)]
 
     def changed_since(self, number: int) -> list[str]:
         """Return the paths that revisions after `number` changed, sorted."""
@@ -219,7 +227,7 @@ class Transaction:
         self.connection.execute(
             insert(REVISIONS).values(
                 revision=revision.number,
-                origin=revision.origin.value,
+                origin=str(revision.origin),
                 created_at=revision.created_at.isoformat(),
                 author=revision.author,
                 reason=revision.reason,
@@ -233,17 +241,27 @@ class Transaction:
     def _opened(self, store_id: str, row: Row[Any]) -> Revision:
         cell = _revision_cell(store_id, row.revision)
         document = json.loads(self._ring.open(row.document, cell))
-        return Revision(
-            number=row.revision,
-            origin=Origin(row.origin),
-            created_at=datetime.fromisoformat(row.created_at),
-            author=row.author,
-            reason=row.reason,
-            changed_paths=tuple(json.loads(row.changed_paths)),
-            digest=row.digest,
-            schema_version=row.schema_version,
-            layers=Layers(**document),
-        )
+        if tree.digest(document["effective"]) != row.digest:
+            raise CiphertextInvalid("a revision's digest is not its document's", row=cell.row)
+        return Revision(**_story(row), layers=Layers(**document))
+
+
+def _story(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "number": row.revision,
+        "origin": Origin(row.origin) if row.origin in set(Origin) else row.origin,
+        "created_at": datetime.fromisoformat(row.created_at),
+        "author": row.author,
+        "reason": row.reason,
+        "changed_paths": tuple(json.loads(row.changed_paths)),
+        "digest": row.digest,
+        "schema_version": row.schema_version,
+    }
+
+
+def has_head(connection: Connection) -> bool:
+    """Tell whether a migrated database holds settings yet."""
+    return connection.execute(select(SETTINGS.c.id)).first() is not None
 
 
 def _head_values(revision: Revision) -> dict[str, Any]:

@@ -10,12 +10,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from dedup_model.errors import FutureRevision, RevisionNotFound, invalid
-
 from config_service.feed import Feed
 from config_service.revision import Revision, changes
 from config_service.state import SecretStatus, State
 from config_service.store import Store
+from dedup_model.errors import FutureRevision, RevisionNotFound, invalid
 
 LIFE_SECONDS = 600.0
 JITTER = 0.2
@@ -100,7 +99,8 @@ class Watch:
 
     async def _latest(self, ends: float) -> AsyncIterator[Event]:
         sent = self.feed.state
-        yield Seen(sent.epoch, sent.revision, sent.secrets)
+        elsewhere = self.options.epoch not in ("", sent.epoch)
+        yield Seen(sent.epoch, sent.revision, sent.secrets, resync=elsewhere)
         while True:
             if await self._moved(sent, ends):
                 before, sent = sent, self.feed.state

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dedup_rpc.server import NotAllowed
-
 from matcher_service import serving
 from matcher_service.env import Env
 

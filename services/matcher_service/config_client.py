@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import grpc
+
 from dedup_model import rules, strict_yaml, tree
 from dedup_model.errors import ConfigUnavailable, InvalidRequest
 from dedup_model.matching_config import SCHEMA_VERSION
@@ -18,7 +19,6 @@ from dedup_model.snapshot import SecretState, Snapshot
 from dedup_rpc.status import remote_error
 from dedup_rpc.wire import moment, to_document, unknown_fields
 from eventdedup.config.v1 import config_service_pb2 as pb
-
 from matcher_service import last_good
 from matcher_service.env import Env, Rung
 

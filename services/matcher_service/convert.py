@@ -1,11 +1,12 @@
 """Between the engine's values and the messages of `eventdedup.matcher.v1`."""
 
+import json
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
-from dedup_rpc.wire import enum_number, to_document, to_message
+from dedup_rpc.wire import to_document, to_message
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
-
 from matcher_service.batch import Outcome
 from matcher_service.config_client import BatchConfig
 from matcher_service.engine.canonical import CanonicalEvent
@@ -14,11 +15,30 @@ from matcher_service.engine.pipeline import ENGINE_VERSION
 from matcher_service.engine.records import Issue
 
 CHUNK_BYTES = 256 * 1024
+_FIELDS = frozenset(pb.Listing.DESCRIPTOR.fields_by_name) - {"extra_json"}
 
 
 def raw_listings(listings: Iterable[pb.Listing]) -> list[dict[str, Any]]:
-    """Return listings in the engine's raw form."""
-    return [to_document(listing) for listing in listings]
+    """Return listings in the engine's raw form.
+
+    A field that a source spelled in another type travels in `extra_json`; it counts when the typed
+    field is unset, so that the engine judges it and reports what it does with it.
+    """
+    return [_raw(to_document(listing)) for listing in listings]
+
+
+def _raw(document: dict[str, Any]) -> dict[str, Any]:
+    extra = _object(document.get("extra_json", ""))
+    odd = {name: extra[name] for name in _FIELDS & extra.keys() if name not in document}
+    return {**document, **odd}
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        found = {}
+    return found if isinstance(found, dict) else {}
 
 
 def run(pinned: BatchConfig) -> pb.Run:
@@ -28,9 +48,7 @@ def run(pinned: BatchConfig) -> pb.Run:
         epoch=snapshot.epoch,
         revision=snapshot.revision,
         digest=snapshot.digest,
-        source=pb.ConfigSource.ValueType(
-            enum_number(pb.ConfigSource.DESCRIPTOR, pinned.source.value)
-        ),
+        source=pb.ConfigSource.Value(f"CONFIG_SOURCE_{pinned.source.upper()}"),
         engine_version=ENGINE_VERSION,
         ignored_paths=snapshot.ignored_paths,
     )
@@ -46,11 +64,11 @@ def chunks(outcome: Outcome) -> Iterator[pb.ResultChunk]:
     """Yield the results in messages of about CHUNK_BYTES; a single larger event stands alone."""
     result = outcome.result
     chunk, size = pb.ResultChunk(), 0
-    for kind, message in (
-        *(("events", _event(event)) for event in result.events),
-        *(("decisions", _decision(decision)) for decision in result.decisions),
-        *(("quarantined", _issue(issue)) for issue in result.quarantined),
-        *(("repairs", _issue(issue)) for issue in result.repairs),
+    for kind, message in chain(
+        (("events", _event(event)) for event in result.events),
+        (("decisions", _decision(decision)) for decision in result.decisions),
+        (("quarantined", _issue(issue)) for issue in result.quarantined),
+        (("repairs", _issue(issue)) for issue in result.repairs),
     ):
         weight = message.ByteSize()
         if size and size + weight > CHUNK_BYTES:
@@ -78,7 +96,6 @@ def _event(event: CanonicalEvent) -> pb.CanonicalEvent:
 
 
 def _decision(decision: PairDecision) -> pb.PairDecision:
-    verdict = enum_number(pb.Decision.DESCRIPTOR, decision.decision)
     return pb.PairDecision(
         listing_a=decision.listing_a,
         listing_b=decision.listing_b,
@@ -87,7 +104,7 @@ def _decision(decision: PairDecision) -> pb.PairDecision:
         title=decision.title,
         description=decision.description,
         combined=decision.combined,
-        decision=pb.Decision.ValueType(verdict),
+        decision=pb.Decision.Value(f"DECISION_{decision.decision.upper()}"),
         reason=decision.reason,
         category=decision.category,
         tier=decision.tier,

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from typing import Any, TypeAlias
 
 import grpc
+
 from dedup_model.errors import LimitExceeded, invalid
 from dedup_rpc.wire import refuse_unknown_fields
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 from eventdedup.matcher.v1.matcher_service_pb2_grpc import MatcherServiceServicer
-
 from matcher_service import batch, convert
 from matcher_service.config_client import BatchConfig, ConfigClient
 
@@ -103,6 +103,7 @@ async def _worked(
         task.cancel()
     for chunk in convert.chunks(outcome):
         yield pb.DeduplicateResponse(results=chunk)
+        await asyncio.sleep(0)
     yield pb.DeduplicateResponse(summary=convert.summary(outcome))
 
 

@@ -4,18 +4,18 @@ import logging
 from dataclasses import dataclass
 
 import grpc
+
 from dedup_rpc.channel import connect_aio
 from dedup_rpc.server import NotAllowed, Serving, is_local
 from eventdedup.config.v1.config_service_pb2_grpc import ConfigServiceStub
 from eventdedup.matcher.v1.matcher_service_pb2_grpc import add_MatcherServiceServicer_to_server
-
 from matcher_service.config_client import ConfigClient
 from matcher_service.env import Env
 from matcher_service.servicer import Servicer
 
 LOG = logging.getLogger("event_dedup.matcher")
 SERVICE = "eventdedup.matcher.v1.MatcherService"
-GRACE_SECONDS = 8.0
+GRACE_SECONDS = 6.0
 
 
 @dataclass

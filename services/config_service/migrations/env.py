@@ -1,6 +1,7 @@
 """Runs migrations on the connection that `config_service.setup` passes in."""
 
 from alembic import context
+
 from config_service.tables import METADATA
 
 context.configure(

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from dedup_model.matching_config import Blocking
 
+from dedup_model.matching_config import Blocking
 from matcher_service.engine.columns import NO_DAY, Ints, Shows, Table
 
 EARTH_RADIUS_KM = 6371.0

@@ -8,7 +8,6 @@ from typing import Any
 
 from dedup_model.matching_config import MatchingConfig
 from dedup_model.tree import canonical_json
-
 from matcher_service.engine.cluster import Cluster
 from matcher_service.engine.records import EventDate, Listing, date_to_json
 from matcher_service.engine.strategies import Choice, Field, Kind, choose

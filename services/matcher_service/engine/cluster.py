@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from dedup_model.matching_config import Thresholds
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from dedup_model.matching_config import Thresholds
 from matcher_service.engine.blocking import Pairs
 from matcher_service.engine.columns import Floats, Ints
 from matcher_service.engine.decide import ABOVE_HIGH, BELOW_LOW, TITLE_VETO, Verdicts

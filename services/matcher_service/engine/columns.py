@@ -6,10 +6,10 @@ from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
-from dedup_model.matching_config import MatchingConfig
 from numpy.typing import NDArray
 from scipy import sparse
 
+from dedup_model.matching_config import MatchingConfig
 from matcher_service.engine.normalise import Cities, Titles, city_head, fold, words_of
 from matcher_service.engine.records import EventDate, Listing
 

@@ -3,8 +3,8 @@
 from itertools import pairwise
 
 import numpy as np
-from dedup_model.matching_config import Date
 
+from dedup_model.matching_config import Date
 from matcher_service.engine.blocking import Pairs
 from matcher_service.engine.columns import Floats, Ints, Shows, Table, rounded
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
+
 from dedup_model.matching_config import MatchingConfig, Thresholds
 from dedup_model.rules import weights_of
-
 from matcher_service.engine.blocking import Pairs
 from matcher_service.engine.columns import Floats, Ints, Table, rounded
 from matcher_service.engine.normalise import Synonyms, fold

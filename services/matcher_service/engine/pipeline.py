@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from dedup_model.matching_config import MatchingConfig
-
 from matcher_service.engine.blocking import Pairs, candidates
 from matcher_service.engine.canonical import CanonicalEvent, canonical_event
 from matcher_service.engine.cluster import Cluster, clusters

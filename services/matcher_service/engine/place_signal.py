@@ -1,8 +1,8 @@
 """The place signal: coordinates where they can be trusted, address evidence where not."""
 
 import numpy as np
-from dedup_model.matching_config import Geo
 
+from dedup_model.matching_config import Geo
 from matcher_service.engine.blocking import EARTH_RADIUS_KM, Pairs
 from matcher_service.engine.columns import Bools, Floats, Table, rounded, stretched
 from matcher_service.engine.text_signals import similarities

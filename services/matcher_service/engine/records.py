@@ -7,7 +7,6 @@ from typing import Any
 
 from dedup_model.matching_config import MatchingConfig
 from dedup_model.tree import canonical_json
-
 from matcher_service.engine import values
 from matcher_service.engine.values import MIDNIGHT, Note, UnreadableError
 

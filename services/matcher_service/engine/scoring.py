@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from dedup_model.matching_config import MatchingConfig
 
+from dedup_model.matching_config import MatchingConfig
 from matcher_service.engine.blocking import Pairs
 from matcher_service.engine.columns import Floats, Table
 from matcher_service.engine.date_signal import date_scores

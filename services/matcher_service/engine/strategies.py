@@ -13,6 +13,7 @@
 `highest_confidence` takes the value of the listing whose coordinates have the highest confidence;
 where no listing states one it does what `most_complete` does for places, else what `longest` does.
 
+Joined texts and lists end where one listing's limits end: 64 KiB, 1,000 entries.
 Spellings and entries are the same when their folded texts are. All ties go to the smaller id, a tie
 of yes and no to yes.
 """
@@ -20,12 +21,13 @@ of yes and no to yes.
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Literal, TypeAlias
 
 from dedup_model.matching_config import FieldStrategy
-
 from matcher_service.engine.normalise import fold
 from matcher_service.engine.records import Geo, Listing
+from matcher_service.engine.values import MAX_ITEMS, MAX_TEXT_BYTES
 
 Kind: TypeAlias = Literal["text", "list", "flag", "place"]
 Known: TypeAlias = list[tuple[Listing, Any]]
@@ -102,8 +104,16 @@ def _joined(known: Known) -> Choice:
     distinct: dict[str, tuple[Listing, str]] = {}
     for listing, value in known:
         distinct.setdefault(fold(value) or value, (listing, value))
-    texts, sources = (value for _, value in distinct.values()), distinct.values()
+    texts = _within_limits([value for _, value in distinct.values()], len(" / "))
+    sources = list(distinct.values())[: len(texts)]
     return Choice(" / ".join(texts), tuple(dict.fromkeys(listing.id for listing, _ in sources)))
+
+
+def _within_limits(entries: list[str], between: int = 0) -> list[str]:
+    """Return the first entries that together stay within what one listing may hold."""
+    sizes = accumulate(len(entry.encode()) + between for entry in entries)
+    kept = sum(size <= MAX_TEXT_BYTES for size in sizes)
+    return entries[: min(kept, MAX_ITEMS)]
 
 
 def _most_frequent(known: Known, form: Callable[[Any], Hashable]) -> Choice:
@@ -126,7 +136,7 @@ def _list(known: Known, strategy: FieldStrategy) -> Choice:
             if holders[fold(entry)] >= least:
                 entries.setdefault(fold(entry), entry)
                 sources.setdefault(listing.id)
-    return Choice(tuple(entries.values()), tuple(sources))
+    return Choice(tuple(_within_limits(list(entries.values()))), tuple(sources))
 
 
 def _flag(known: Known, strategy: FieldStrategy) -> Choice:

@@ -1,10 +1,10 @@
 """Similarity of texts: the title signal and the description signal."""
 
 import numpy as np
-from dedup_model.matching_config import Description, Title, TitleBlend
 from rapidfuzz import fuzz
 from rapidfuzz.process import cpdist
 
+from dedup_model.matching_config import Description, Title, TitleBlend
 from matcher_service.engine.blocking import Pairs
 from matcher_service.engine.columns import (
     Bools,

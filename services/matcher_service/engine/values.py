@@ -58,7 +58,7 @@ def _clean(value: str, field: str, note: Note) -> str | None:
     clean = _CONTROL.sub("", value)
     if clean != value:
         note(field, "control characters removed")
-    return clean if clean.strip() else None
+    return clean if any(c.isprintable() and not c.isspace() for c in clean) else None
 
 
 def required(value: Any, field: str, note: Note) -> str:

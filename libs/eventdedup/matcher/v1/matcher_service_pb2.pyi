@@ -291,7 +291,9 @@ class Listing(_message.Message):
     admission_free: _builtins.bool
     """Whether entry is free; unset: unknown."""
     extra_json: _builtins.str
-    """Further fields of the input as a JSON object; kept as they came and ignored."""
+    """Further fields of the input as a JSON object. Unknown ones are ignored; one of the fields above,
+    in another type than here, counts when it is unset above: it is repaired or quarantined.
+    """
     @_builtins.property
     def highlights(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Highlights."""

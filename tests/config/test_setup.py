@@ -1,0 +1,195 @@
+"""Starting: migrations, bootstrap files, foreign databases, and wrong ways to run."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from config_service import setup
+from config_service.edits import Meta, Update
+from config_service.env import Env
+from config_service.revision import Origin
+from config_service.store import Store
+from dedup_model import tree
+from dedup_model.change import Change
+from dedup_model.errors import InvalidRequest
+from eventdedup.config.v1 import config_service_pb2 as pb
+
+Bootstrap = Callable[[str], Env]
+Refused = Callable[[list[str]], str]
+
+
+def test_migrating_twice_changes_nothing(env: Env) -> None:
+    first = setup.migrate(env).state()
+    assert first.revision.origin is Origin.INITIAL
+    assert setup.migrate(env).state() == first
+    assert first.revision.layers.effective == tree.DEFAULTS
+
+
+def test_a_bootstrap_file_is_inherited_and_shows_as_such(with_bootstrap: Bootstrap) -> None:
+    state = setup.migrate(with_bootstrap("thresholds: {high: 0.8}\n")).state()
+    assert (state.revision.number, state.revision.origin) == (1, Origin.INITIAL)
+    layers = state.revision.layers
+    assert (layers.overrides, layers.bootstrap) == ({}, {"thresholds": {"high": 0.8}})
+    assert layers.effective["thresholds"]["high"] == 0.8
+    sources = dict(layers.provenance())
+    assert (sources["thresholds.high"], sources["thresholds.low"]) == ("bootstrap", "default")
+
+
+@pytest.mark.parametrize("text", ["thresholds: {high: 0.85, low: 0.1}\n", ""])
+def test_another_bootstrap_file_appends_one_revision_and_keeps_overrides(
+    with_bootstrap: Bootstrap, text: str
+) -> None:
+    store = setup.migrate(with_bootstrap("thresholds: {high: 0.8}\nai: {enabled: true}\n"))
+    change = Change({"thresholds": {"low": 0.2}})
+    store.apply(Update(change, Meta("tester")))
+    env = with_bootstrap(text)
+    state = setup.migrate(env).state()
+    assert (state.revision.number, state.revision.origin) == (3, Origin.BOOTSTRAP)
+    layers = state.revision.layers
+    assert layers.overrides == {"thresholds": {"low": 0.2}}
+    assert layers.effective["thresholds"]["low"] == 0.2
+    assert layers.effective["thresholds"]["high"] == (0.85 if text else 0.75)
+    assert layers.effective["ai"]["enabled"] is False
+    assert set(state.revision.changed_paths) == {"thresholds.high", "ai.enabled"}
+    assert setup.migrate(env).state().revision.number == 3
+
+
+def test_a_server_does_not_append_only_migrate_does(with_bootstrap: Bootstrap) -> None:
+    setup.migrate(with_bootstrap("thresholds: {high: 0.8}\n"))
+    state = setup.open_store(with_bootstrap("thresholds: {high: 0.9}\n")).state()
+    assert (state.revision.number, state.revision.layers.effective["thresholds"]["high"]) == (
+        1,
+        0.8,
+    )
+
+
+def test_the_first_update_keeps_the_values_of_the_bootstrap_file(with_bootstrap: Bootstrap) -> None:
+    text = "category_weights:\n  overrides: {markt: {date: 1.0}}\n  priority: [markt]\n"
+    store = setup.migrate(with_bootstrap(text))
+    change = Change({"category_weights": {"overrides": {"messe": {"geo": 1.0}}}})
+    _, after = store.apply(Update(change, Meta("tester")))
+    overrides = after.revision.layers.effective["category_weights"]["overrides"]
+    assert overrides == {"markt": {"date": 1.0}, "messe": {"geo": 1.0}}
+
+
+BAD_FILES = {
+    "thresholds: {high: 7}\n": ("thresholds.high", "RANGE"),
+    "thresholds: {high: 0.1}\n": ("thresholds.low", "CROSS_FIELD"),
+    "treshold: {high: 0.8}\n": ("treshold", "UNKNOWN_KEY"),
+    "thresholds: {hihg: 0.8}\n": ("thresholds.hihg", "UNKNOWN_KEY"),
+    "thresholds: 5\n": ("thresholds", "TYPE"),
+    "thresholds: [1]\n": ("thresholds", "TYPE"),
+    "ai: {enabled: yes}\n": ("ai.enabled", "TYPE"),
+    "ai: {model: [1]}\n": ("ai.model", "TYPE"),
+    "ai: {enabled: true, enabled: false}\n": ("line 1", "DUPLICATE_KEY"),
+    "category_weights: {overrides: {Markt: {date: 1}}}\n":
+        ("category_weights.overrides.Markt", "KEY_CHARSET"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", BAD_FILES)
+def test_a_bad_bootstrap_file_is_refused_by_path_and_the_store_stays(
+    with_bootstrap: Bootstrap, env: Env, text: str
+) -> None:
+    before = setup.migrate(env).state()
+    with pytest.raises(InvalidRequest) as caught:
+        setup.migrate(with_bootstrap(text))
+    assert [(v.path, v.rule) for v in caught.value.violations] == [BAD_FILES[text]]
+    assert setup.open_store(env).state() == before
+
+
+def test_a_bootstrap_file_that_contradicts_an_override_is_refused(
+    with_bootstrap: Bootstrap, store: Store
+) -> None:
+    change = Change({"thresholds": {"low": 0.7}})
+    _, kept = store.apply(Update(change, Meta("tester")))
+    with pytest.raises(InvalidRequest):
+        setup.migrate(with_bootstrap("thresholds: {high: 0.6, low: 0.5}\n"))
+    assert store.state() == kept
+
+
+def test_a_database_of_a_newer_release_is_refused(
+    url: str, store: Store, sql: Callable[..., Any], refused_start: Refused
+) -> None:
+    sql("UPDATE alembic_version SET version_num = '9999'")
+    assert "newer release" in refused_start(["serve", "--address", "127.0.0.1:0"])
+    assert "newer release" in refused_start(["migrate"])
+    assert sql("SELECT version_num FROM alembic_version") == [("9999",)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM alembic_version",
+        "DROP TABLE alembic_version",
+        "DELETE FROM config_settings",
+    ],
+)
+def test_a_database_that_is_not_migrated_is_refused(
+    url: str,
+    store: Store,
+    sql: Callable[..., Any],
+    refused_start: Refused,
+    statement: str,
+) -> None:
+    sql(statement)
+    assert "config-service migrate" in refused_start(["serve", "--address", "127.0.0.1:0"])
+
+
+def test_a_migration_that_was_cut_off_before_its_first_revision_goes_on(
+    env: Env, store: Store, sql: Callable[..., Any]
+) -> None:
+    for table in ("config_settings", "config_revisions"):
+        sql(f"DELETE FROM {table}")
+    assert setup.migrate(env).state().revision.number == 1
+
+
+def test_a_foreign_database_is_refused_and_left_alone(
+    url: str, sql: Callable[..., Any], refused_start: Refused
+) -> None:
+    """As when CONFIG_DATABASE_URL names the earlier system's database."""
+    sql("CREATE TABLE config_settings (id INTEGER PRIMARY KEY, config_json TEXT)")
+    sql("INSERT INTO config_settings VALUES (1, '{}')")
+    for command in (["serve", "--address", "127.0.0.1:0"], ["migrate"]):
+        assert refused_start(command).startswith("config-service: ")
+    assert sql("SELECT * FROM config_settings") == [(1, "{}")]
+
+
+async def test_a_newer_schema_is_read_but_not_written(
+    client: Any, store: Store, sql: Callable[..., Any]
+) -> None:
+    sql("UPDATE config_revisions SET schema_version = 2")
+    sql("UPDATE config_settings SET epoch = '0' || substr(epoch, 2)")
+    await asyncio.sleep(0.2)
+    found = await client.get()
+    assert (found.revision.schema_version, found.epoch[0]) == (2, "0")
+    snapshot = await client.stub.GetSnapshot(pb.GetSnapshotRequest())
+    assert (snapshot.schema_version, snapshot.config) == (2, found.effective)
+    for call in (
+        client.update({"ai": {"enabled": True}}),
+        client.update({"ai": {"enabled": True}}, validate_only=True),
+        client.set_key("key-1"),
+        client.stub.ClearSecret(pb.ClearSecretRequest(name="ai.api_key")),
+        client.stub.RollbackConfig(pb.RollbackConfigRequest(revision=1)),
+    ):
+        refused = await client.refused(call)
+        assert (refused.code, refused.reason) == (
+            grpc.StatusCode.FAILED_PRECONDITION, "SCHEMA_TOO_NEW",
+        )  # fmt: skip
+
+
+def test_four_migrations_at_once_make_one_store(env: Env, tmp_path: Path) -> None:
+    """Of a directory that holds neither database nor key file."""
+    url = f"sqlite:///{tmp_path / 'new' / 'c.db'}"
+    command = [sys.executable, "-m", "config_service", "--database-url", url, "migrate"]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    errors = [process.communicate()[1] for process in running]
+    assert [process.returncode for process in running] == [0] * 4, errors
+    assert setup.open_store(replace(env, database_url=url)).state().revision.number == 1

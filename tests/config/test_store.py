@@ -1,0 +1,251 @@
+"""The store: durable, honest when it is locked, whole after `kill -9`."""
+
+import asyncio
+import contextlib
+import os
+import random
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from config_service import database, setup
+from config_service.database import DatabaseError
+from config_service.edits import Meta, SetSecret, Update
+from config_service.env import Env
+from config_service.revision import Draft, Layers, Origin
+from config_service.state import State
+from config_service.store import Store
+from dedup_model import tree
+from dedup_model.change import Change
+from dedup_model.errors import RevisionNotFound, SecretNotSet, StoreUnavailable
+from eventdedup.config.v1 import config_service_pb2 as pb
+
+META = Meta("tester")
+
+
+def _score(number: int) -> Update:
+    return Update(Change({"geo": {"neutral_score": number / 1000}}), META)
+
+
+def test_every_connection_is_wal_with_full_sync(env: Env, store: Store) -> None:
+    engine = database.open_database(database.parse_url(env.database_url))
+    for writes in (False, True):
+        with engine.connect().execution_options(writes=writes) as connection:
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+
+
+def test_a_database_that_cannot_be_durable_is_refused() -> None:
+    memory = database.open_database(database.parse_url("sqlite:///file::memory:?uri=true"))
+    with pytest.raises(DatabaseError, match="durable"):
+        memory.connect()
+
+
+@pytest.mark.parametrize("url", ["", "x", "sqlite://", "sqlite:///:memory:", "postgresql://h/d"])
+def test_a_url_that_names_no_sqlite_file_is_refused(url: str) -> None:
+    with pytest.raises(DatabaseError):
+        database.open_database(database.parse_url(url))
+
+
+def test_revisions_are_contiguous_and_reopen_byte_for_byte(env: Env, store: Store) -> None:
+    for number in range(1, 6):
+        store.apply(_score(number))
+    store.apply(SetSecret("ai.api_key", "key-1", META))
+    kept = store.page(None, 100)
+    assert [revision.number for revision in kept] == [7, 6, 5, 4, 3, 2, 1]
+    again = setup.open_store(env)
+    assert again.page(None, 100) == kept
+    assert [tree.digest(r.layers.effective) for r in kept] == [r.digest for r in kept]
+    assert again.state() == store.state()
+    assert again.open_secret("ai.api_key") == ("key-1", 1)
+
+
+def test_the_head_row_names_the_last_revision_and_stays_alone(
+    store: Store, sql: Callable[..., Any]
+) -> None:
+    store.apply(_score(1))
+    ((identity, revision, author),) = sql("SELECT id, revision, updated_by FROM config_settings")
+    assert (identity, revision, author) == (1, 2, "tester")
+    with pytest.raises(sqlite3.IntegrityError):
+        sql("INSERT INTO config_settings VALUES (2, 'a', 'b', 1, '', '')")
+
+
+def test_a_refused_edit_leaves_nothing_behind(store: Store) -> None:
+    before = store.state()
+
+    def failing(*_: Any) -> Draft:
+        raise SecretNotSet("no")
+
+    with pytest.raises(SecretNotSet):
+        store.apply(failing)
+    assert store.state() == before
+    assert store.apply(_score(1))[1].revision.number == 2
+
+
+def test_what_is_missing_has_its_own_error(store: Store) -> None:
+    with pytest.raises(RevisionNotFound):
+        store.revision(0)
+    with pytest.raises(SecretNotSet):
+        store.open_secret("ai.api_key")
+
+
+ODD = [
+    (("thresholds", "low"), 0.9),
+    (("ai", "max_output_tokens"), 10**9),
+    (("thresholds", "new_key"), 1.0),
+    (("canonical", "field_strategies", "title"), "newest_kind"),
+]
+
+
+@pytest.mark.parametrize(("path", "value"), ODD, ids=["order", "range", "key", "choice"])
+async def test_what_another_release_stored_is_served_whatever_todays_rules_say(
+    client: Any, store: Store, sql: Callable[..., Any], path: tuple[str, ...], value: Any
+) -> None:
+    def edit(_: Any, head: State) -> Draft:
+        old = head.revision.layers
+        odd = tree.put({}, path, value)
+        layers = Layers(old.inherited, old.bootstrap, odd, tree.put(old.effective, path, value))
+        return Draft(layers, Origin.UPDATE, "another release", "")
+
+    store.apply(edit)
+    sql("UPDATE config_revisions SET schema_version = 2 WHERE revision = 2")
+    snapshot = await client.stub.GetSnapshot(
+        pb.GetSnapshotRequest(known_epoch=store.stamp()[0], min_revision=2)
+    )
+    assert snapshot.revision == 2
+    assert (await client.get()).revision.revision == 2
+    assert (await client.get(2)).effective == snapshot.config
+    watch = client.stub.WatchConfig(pb.WatchConfigRequest())
+    assert (await watch.read()).state.effective == snapshot.config
+
+
+@contextlib.contextmanager
+def _locked(env: Env) -> Iterator[None]:
+    path = env.database_url.removeprefix("sqlite:///")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+async def test_a_locked_database_is_unavailable_and_reads_go_on(client: Any, env: Env) -> None:
+    with _locked(env):
+        writing = asyncio.create_task(client.update_refused({"ai": {"enabled": True}}))
+        setting = asyncio.create_task(client.refused(client.set_key("key-1")))
+        await asyncio.sleep(0.1)
+        assert (await client.get()).revision.revision == 1
+        assert (await client.get(1)).revision.revision == 1
+        for refused in (await writing, await setting):
+            assert (refused.code, refused.reason) == (
+                grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE",
+            )  # fmt: skip
+            assert "config_" not in refused.message
+    await client.update({"ai": {"enabled": True}})
+    assert await client.head() == 2
+
+
+async def test_a_lost_database_is_unavailable_not_internal(
+    client: Any, sql: Callable[..., Any]
+) -> None:
+    sql("ALTER TABLE config_revisions RENAME TO gone")
+    refused = await client.update_refused({"ai": {"enabled": True}})
+    assert refused.code is grpc.StatusCode.UNAVAILABLE
+    sql("ALTER TABLE gone RENAME TO config_revisions")
+    await client.update({"ai": {"enabled": True}})
+
+
+async def test_the_poll_outlives_a_head_that_it_cannot_read(
+    client: Any, store: Store, sql: Callable[..., Any]
+) -> None:
+    """Another release may write an origin that this one does not know."""
+    store.apply(_score(1))
+    sql("UPDATE config_revisions SET origin = 'compaction' WHERE revision = 2")
+    await asyncio.sleep(0.2)
+    sql("UPDATE config_revisions SET origin = 'update' WHERE revision = 2")
+    store.apply(_score(2))
+    await asyncio.sleep(0.3)
+    assert await client.head() == 3
+
+
+def test_an_unreadable_row_is_a_domain_error(store: Store, sql: Callable[..., Any]) -> None:
+    sql("UPDATE config_revisions SET document = 'x'")
+    with pytest.raises(Exception, match="authenticate") as caught:
+        store.state()
+    assert not isinstance(caught.value, StoreUnavailable)
+
+
+def _serve(env: Env) -> tuple[subprocess.Popen[str], str]:
+    variables = {k: v for k, v in os.environ.items() if not k.startswith("CONFIG_")}
+    command = [sys.executable, "-m", "config_service", "--database-url", env.database_url]
+    process = subprocess.Popen(
+        [*command, "serve", "--address", "127.0.0.1:0"],
+        stderr=subprocess.PIPE, text=True, env=variables,
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if found := re.search(r"listening on (\S+)", line):
+            return process, found[1]
+    raise AssertionError("the service did not start")
+
+
+async def test_kill_9_loses_nothing_that_was_acknowledged(
+    env: Env, connect: Callable[[str], Any], tmp_path: Path
+) -> None:
+    acknowledged: dict[int, float] = {}
+    sent = 0
+    for cycle in range(10):
+        process, address = await asyncio.to_thread(_serve, env)
+        client = connect(address)
+
+        async def write(client: Any = client) -> None:
+            nonlocal sent
+            while True:
+                sent += 1
+                value = sent / 10_000
+                answer = await client.update({"geo": {"neutral_score": value}})
+                acknowledged[answer.revision.revision] = value
+
+        writers = [asyncio.create_task(write()) for _ in range(4)]
+        try:
+            await asyncio.sleep(random.uniform(0.05, 0.25))
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            assert process.stderr is not None
+            process.stderr.close()
+        ended = await asyncio.gather(*writers, return_exceptions=True)
+        codes = {error.code() for error in ended if isinstance(error, grpc.aio.AioRpcError)}
+        assert codes == {grpc.StatusCode.UNAVAILABLE}, cycle
+    store = setup.open_store(env)
+    found = {revision.number: revision for revision in store.page(None, 100_000)}
+    assert len(acknowledged) > 20
+    assert sorted(found) == list(range(1, store.stamp()[1] + 1))
+    for number, value in acknowledged.items():
+        effective = found[number].layers.effective
+        assert effective["geo"]["neutral_score"] == value
+        assert tree.digest(effective) == found[number].digest
+
+
+async def test_sigterm_tells_watchers_to_go_and_ends_with_0(
+    env: Env, connect: Callable[[str], Any]
+) -> None:
+    process, address = await asyncio.to_thread(_serve, env)
+    client = connect(address)
+    call = client.stub.WatchConfig(pb.WatchConfigRequest())
+    await call.read()
+    process.send_signal(signal.SIGTERM)
+    while (message := await call.read()).WhichOneof("event") != "go_away":
+        assert message.WhichOneof("event") == "heartbeat"
+    assert message.go_away.reason == "shutdown"
+    assert await call.read() is grpc.aio.EOF
+    errors = await asyncio.to_thread(process.communicate, timeout=10)
+    assert process.returncode == 0
+    assert "Traceback" not in str(errors)

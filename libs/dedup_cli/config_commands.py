@@ -1,5 +1,6 @@
 """`event-dedup config`: read and change the settings of a running ConfigService."""
 
+import itertools
 import json
 import sys
 from typing import Annotated
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from dedup_cli import settings
 from dedup_cli.console import OUT, explained
+from dedup_cli.following import follow
 from dedup_rpc.channel import connect
 from dedup_rpc.wire import enum_name, moment, to_document
 from eventdedup.config.v1 import config_service_pb2 as pb
@@ -162,16 +164,8 @@ def watch(
     """Follow changes; goes on over the end of a stream until interrupted."""
     mode = pb.WATCH_MODE_EVERY if every else pb.WATCH_MODE_LATEST
     with explained(address):
-        stub, seen, epoch, after = _stub(address), 0, "", None
-        while not count or seen < count:
-            request = pb.WatchConfigRequest(mode=mode, epoch=epoch, after_revision=after)
-            for event in stub.WatchConfig(request):
-                if event.WhichOneof("event") == "state":
-                    repeated = (event.state.epoch, event.state.revision.revision) == (epoch, after)
-                    epoch, after = event.state.epoch, event.state.revision.revision
-                    seen += not repeated and _print_state(event.state)
-                    if count and seen >= count:
-                        return
+        for state in itertools.islice(follow(_stub(address), mode), count or None):
+            _print_state(state)
 
 
 @APP.command("set-secret")
@@ -239,12 +233,11 @@ def _print_warnings(warnings: object) -> None:
         OUT.print(f"[yellow]{escape(f'warning: {warning}')}[/yellow]")
 
 
-def _print_state(state: pb.ConfigState) -> bool:
+def _print_state(state: pb.ConfigState) -> None:
     skipped = f", {state.skipped_revisions} skipped" if state.skipped_revisions else ""
     resync = ", resync" if state.resync else ""
     paths = ", ".join(state.changed_paths)
     OUT.print(escape(f"revision {state.revision.revision}{skipped}{resync}: {paths or '-'}"))
-    return True
 
 
 def _short(text: str, width: int = 120) -> str:

@@ -14,7 +14,6 @@ from rich.table import Table
 
 from dedup_cli import batch_client, evaluation, outputs
 from dedup_cli.console import ERR, OUT, explained
-from dedup_cli.private_pair import private_pair
 from dedup_cli.reading import read_files
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 
@@ -48,7 +47,7 @@ def dedup(
         facts = {
             "started_at": started_at.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - began, 3),
-            "inputs": sorted(str(path) for path in files),
+            "inputs": {str(path): outputs.digest(path) for path in sorted(files)},
         }
         outputs.write(output, answer, records, problems, facts)
     _print_summary(answer.summary, len(problems), output)
@@ -59,6 +58,8 @@ def _matcher(address: str, config: Path | None) -> Iterator[str]:
     if address:
         yield address
         return
+    from dedup_cli.private_pair import private_pair
+
     ERR.print(escape(f"standalone, {config or 'defaults'}: a private pair in this process"))
     with private_pair(config) as private:
         yield private

@@ -1,6 +1,7 @@
 """`event-dedup demo`: the main job on sample listings, with a change of settings in between."""
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -38,6 +39,7 @@ def demo(
     ] = Path("examples"),
 ) -> None:
     """Start both services, run the sample listings, change a threshold, run them again."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     files = sorted((examples / "listings").glob("*.json*"))
     if not files:
         fail(f"there are no listings in {examples / 'listings'}")

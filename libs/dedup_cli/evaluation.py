@@ -8,8 +8,11 @@ import csv
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from dedup_model.errors import invalid
+
+Cluster: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -41,17 +44,38 @@ class Evaluation:
 
 
 def read_clusters(path: Path) -> dict[str, str]:
-    """Return cluster by listing of a CSV with the columns `event_id,cluster_id`."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        if not {"event_id", "cluster_id"} <= set(reader.fieldnames or ()):
-            raise invalid(str(path), "COLUMNS", "must have the columns event_id and cluster_id")
-        return {row["event_id"]: row["cluster_id"] for row in reader}
+    """Return cluster by listing of a CSV with the columns `event_id,cluster_id`.
+
+    Raises `InvalidRequest` for another file, an incomplete row or a listing that stands twice.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = set(reader.fieldnames or ())
+            rows = [(row.get("event_id"), row.get("cluster_id")) for row in reader]
+    except (UnicodeDecodeError, csv.Error):
+        raise invalid(str(path), "FILE_FORMAT", "is no CSV in UTF-8") from None
+    if not {"event_id", "cluster_id"} <= columns:
+        raise invalid(str(path), "COLUMNS", "must have the columns event_id and cluster_id")
+    return _clusters(path, rows)
+
+
+def _clusters(path: Path, rows: list[tuple[str | None, str | None]]) -> dict[str, str]:
+    clusters: dict[str, str] = {}
+    for number, (listing, cluster) in enumerate(rows, 2):
+        if not listing or not cluster:
+            raise invalid(
+                f"{path}:{number}", "INCOMPLETE", "the row names no listing or no cluster"
+            )
+        if listing in clusters:
+            raise invalid(f"{path}:{number}", "REPEATED", "the listing stands twice")
+        clusters[listing] = cluster
+    return clusters
 
 
 def evaluate(found: dict[str, str], gold: dict[str, str]) -> Evaluation:
     """Compare clusters over the listings of `gold`; one that was not clustered stands alone."""
-    predicted = {listing: found.get(listing, f"missing {listing}") for listing in gold}
+    predicted = {listing: _cluster_of(listing, found) for listing in gold}
     together = Counter((predicted[listing], gold[listing]) for listing in gold)
     by_found, by_gold = Counter(predicted.values()), Counter(gold.values())
     right, guessed, true = _pairs(together), _pairs(by_found), _pairs(by_gold)
@@ -67,7 +91,11 @@ def evaluate(found: dict[str, str], gold: dict[str, str]) -> Evaluation:
     )
 
 
-def _pairs(counts: Counter[str] | Counter[tuple[str, str]]) -> int:
+def _cluster_of(listing: str, found: dict[str, str]) -> Cluster:
+    return ("found", found[listing]) if listing in found else ("missing", listing)
+
+
+def _pairs(counts: Counter[Any]) -> int:
     return sum(n * (n - 1) // 2 for n in counts.values())
 
 
@@ -76,7 +104,7 @@ def _share(part: int, whole: int) -> float:
 
 
 def _b_cubed(
-    together: Counter[tuple[str, str]], by_found: Counter[str], by_gold: Counter[str]
+    together: Counter[tuple[Cluster, str]], by_found: Counter[Cluster], by_gold: Counter[str]
 ) -> Rates:
     total = sum(by_gold.values()) or 1
     precision = sum(n * n / by_found[mine] for (mine, _), n in together.items()) / total

@@ -24,11 +24,21 @@ def write(
     """Write all files of a batch into `folder`, which is made; `facts` go to the summary."""
     folder.mkdir(parents=True, exist_ok=True)
     _json(folder / "canonical.json", _canonical(answer))
-    _lines(folder / "canonical.jsonl", (to_document(event) for event in answer.events))
+    _lines(folder / "canonical.jsonl", (_whole(event) for event in answer.events))
     _clusters(folder / "clusters.csv", answer)
-    _lines(folder / "decisions.jsonl", (to_document(pair) for pair in answer.decisions))
+    _lines(folder / "decisions.jsonl", (_whole(pair) for pair in answer.decisions))
     _lines(folder / "quarantine.jsonl", sorted(_quarantine(answer, problems), key=str))
     _json(folder / "summary.json", _summary(folder, answer, records, problems) | facts)
+
+
+def _whole(message: Any) -> dict[str, Any]:
+    """Return a message as a document with zeros, empty texts, empty lists and false spelled out."""
+    zeros = {
+        field.name: [] if field.is_repeated else field.default_value
+        for field in message.DESCRIPTOR.fields
+        if not field.has_presence
+    }
+    return zeros | to_document(message)
 
 
 def _canonical(answer: Answer) -> dict[str, Any]:
@@ -45,8 +55,13 @@ def _event(event: Any) -> dict[str, Any]:
 def _quarantine(answer: Answer, problems: Iterable[Problem]) -> list[dict[str, Any]]:
     """Return what was left out; without positions, which depend on the order of the input."""
     unread = [
-        {"listing_id": "", "source_code": p.source_code, "field": p.field, "reason": p.reason}
-        for p in problems
+        {
+            "listing_id": problem.listing_id,
+            "source_code": problem.source_code,
+            "field": problem.field,
+            "reason": problem.reason,
+        }
+        for problem in problems
     ]
     return unread + [
         {
@@ -71,10 +86,15 @@ def _summary(
         | {"unreadable_records": len(problems)},
         "warnings": counts.get("warnings", []),
         "quarantined_at": _places(answer.quarantined, records)
-        + [{"file": p.file, "position": p.position, "field": p.field} for p in problems],
+        + [_unread(problem) for problem in problems],
         "repaired_at": _places(answer.repairs, records),
-        "outputs": {name: _digest(folder / name) for name in FILES},
+        "outputs": {name: digest(folder / name) for name in FILES},
     }
+
+
+def _unread(problem: Problem) -> dict[str, Any]:
+    names = ("listing_id", "file", "position", "field", "reason")
+    return {name: getattr(problem, name) for name in names}
 
 
 def _places(issues: Iterable[Any], records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -90,7 +110,8 @@ def _places(issues: Iterable[Any], records: Sequence[Record]) -> list[dict[str, 
     ]
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

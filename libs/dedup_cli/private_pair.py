@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from config_service import serving as config_serving
 from matcher_service import env as matcher_env
 from matcher_service import serving as matcher_serving
 
+MAX_FOLDER_BYTES = 70
+
 
 @contextmanager
 def private_pair(settings_file: Path | None) -> Iterator[str]:
@@ -22,13 +25,21 @@ def private_pair(settings_file: Path | None) -> Iterator[str]:
     """
     logging.getLogger("event_dedup").setLevel(logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory(prefix="event-dedup-") as folder, _loop() as loop:
+    with (
+        tempfile.TemporaryDirectory(prefix="event-dedup-", dir=_short()) as folder,
+        _loop() as loop,
+    ):
         pair = _Pair(Path(folder), settings_file)
         asyncio.run_coroutine_threadsafe(pair.start(), loop).result()
         try:
             yield pair.matcher_env.address
         finally:
             asyncio.run_coroutine_threadsafe(pair.stop(), loop).result()
+
+
+def _short() -> str | None:
+    """Return a folder for sockets, whose paths may have 107 bytes; None for the usual one."""
+    return None if len(os.fsencode(tempfile.gettempdir())) < MAX_FOLDER_BYTES else "/tmp"  # noqa: S108
 
 
 @contextmanager

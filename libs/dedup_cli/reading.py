@@ -1,9 +1,10 @@
 """Reading listing files: the earlier system's JSON, JSON Lines and Parquet."""
 
 import json
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,14 @@ from dedup_rpc.wire import to_message
 from eventdedup.matcher.v1.matcher_service_pb2 import Listing
 
 MAX_LISTING_BYTES = 512 * 1024
-_TEXTS = {"id", "title", "source_type", "source_code", "short_description", "description"}
-_LISTS = {"highlights", "categories"}
-_FLAGS = {"is_family_event", "is_child_focused", "admission_free"}
-_PLACE = {"name", "city", "district", "street", "street_no", "zipcode"}
+_FIELDS = frozenset(Listing.DESCRIPTOR.fields_by_name) - {"source_code", "extra_json"}
 
 
 @dataclass(frozen=True)
 class Problem:
     """A record that cannot be sent; never its content."""
 
+    listing_id: str
     source_code: str
     file: str
     position: int
@@ -47,26 +46,24 @@ def read_files(paths: Sequence[Path]) -> Iterator[Record | Problem]:
 def _read_file(path: Path) -> Iterator[Record | Problem]:
     fallback = path.name.partition("_")[0] if "_" in path.name else path.name
     for position, record in enumerate(_records(path)):
-        source = fallback
-        if isinstance(record, dict):
-            source = _source(record, fallback)
-            listing = _listing(record, source)
-            if listing.ByteSize() <= MAX_LISTING_BYTES:
-                yield Record(listing, path.name, position)
-                continue
-            problem = "listing", f"larger than {MAX_LISTING_BYTES} bytes"
+        if not isinstance(record, dict):
+            yield Problem("", fallback, path.name, position, "record", "not a JSON object")
+            continue
+        try:
+            listing = _listing(record, fallback)
+        except RecursionError:
+            yield Problem("", fallback, path.name, position, "record", "nested too deeply")
+            continue
+        if listing.ByteSize() <= MAX_LISTING_BYTES:
+            yield Record(listing, path.name, position)
         else:
-            problem = "record", "not a JSON object"
-        yield Problem(source, path.name, position, *problem)
-
-
-def _source(record: dict[str, Any], fallback: str) -> str:
-    named = record.get("source_code") or record.get("sourceKey")
-    return named if isinstance(named, str) and named else fallback
+            reason = f"larger than {MAX_LISTING_BYTES} bytes"
+            name, source = listing.id[:200], listing.source_code[:200]
+            yield Problem(name, source, path.name, position, "listing", reason)
 
 
 def _records(path: Path) -> Iterator[Any]:
-    match path.suffix:
+    match path.suffix.lower():
         case ".json":
             yield from _json_events(path)
         case ".jsonl" | ".ndjson":
@@ -112,90 +109,70 @@ def _parquet_rows(path: Path) -> Iterator[Any]:
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             for batch in file.iter_batches():
-                yield from batch.to_pylist()
-    except pyarrow.ArrowInvalid:
-        raise invalid(str(path), "FILE_FORMAT", "is no Parquet file") from None
+                yield from map(_json_form, batch.to_pylist())
+    except (pyarrow.ArrowException, OSError):
+        raise invalid(str(path), "FILE_FORMAT", "is no readable Parquet file") from None
 
 
-def _listing(record: dict[str, Any], source: str) -> Listing:
+def _json_form(value: Any) -> Any:
+    """Return a Parquet value as JSON would hold it."""
+    match value:
+        case dict():
+            return {str(name): _json_form(item) for name, item in value.items()}
+        case list():
+            return [_json_form(item) for item in value]
+        case datetime():
+            return value.date().isoformat() if value.time() == time() else value.isoformat()
+        case date():
+            return value.isoformat()
+        case time():
+            return value.isoformat(timespec="seconds").removesuffix(":00")
+        case Decimal():
+            return float(value)
+        case bytes():
+            return None
+    return value
+
+
+def _listing(record: dict[str, Any], fallback: str) -> Listing:
     """Return a record as a message; what does not fit the message goes to `extra_json`."""
-    fit, extra = _split(record)
-    fit["source_code"] = source
-    if extra:
-        fit["extra_json"] = json.dumps(extra, sort_keys=True, ensure_ascii=False, default=str)
-    return to_message(_encodable(fit), Listing())
-
-
-def _split(record: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    fit: dict[str, Any] = {}
-    extra: dict[str, Any] = {}
+    listing, extra = Listing(), {}
     for name, value in record.items():
-        if value is None or name in ("source_code", "sourceKey"):
-            continue
-        kept = _fitting(name, value)
-        if kept is None:
+        part = _part(name, value)
+        if part is None:
             extra[name] = value
         else:
-            fit[name] = kept
-    return fit, extra
+            listing.MergeFrom(part)
+    listing.source_code = _encodable(_source(record, fallback))
+    if extra:
+        listing.extra_json = json.dumps(extra, sort_keys=True)
+    return listing
 
 
-def _fitting(name: str, value: Any) -> Any:
-    if name == "id" and isinstance(value, int):
-        return str(value)
-    if name in _TEXTS:
-        return value if isinstance(value, str) else None
-    if name in _FLAGS:
-        return value if isinstance(value, bool) else None
-    if name in _LISTS:
-        return _texts(value)
-    if name == "event_dates":
-        return [_date(entry) for entry in (value if isinstance(value, list) else [value])]
-    if name == "location" and isinstance(value, dict):
-        return _location(value)
-    return None
+def _source(record: dict[str, Any], fallback: str) -> str:
+    named = record.get("source_code") or record.get("sourceKey")
+    return named if isinstance(named, str) and named else fallback
 
 
-def _texts(value: Any) -> list[str] | None:
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else None
-
-
-def _date(entry: Any) -> dict[str, str]:
-    names = ("date", "start_time", "end_time", "end_date")
-    found = {name: entry.get(name) for name in names} if isinstance(entry, dict) else {}
-    return {name: str(value) for name, value in found.items() if value is not None}
-
-
-def _location(value: dict[str, Any]) -> dict[str, Any]:
-    """Return the parts of a place; the earlier system's cleaned city stands before the raw one."""
-    place: dict[str, Any] = {
-        name: value[name] for name in _PLACE if isinstance(value.get(name), str)
-    }
-    cleaned = value.get("_sanitizeResult")
-    if isinstance(cleaned, dict) and isinstance(cleaned.get("city"), str) and cleaned["city"]:
-        place["city"] = cleaned["city"]
-    geo = value.get("geo")
-    if isinstance(geo, dict):
-        place["geo"] = _geo(geo)
-    return place
-
-
-def _geo(value: dict[str, Any]) -> dict[str, Any]:
-    names = ("latitude", "longitude", "confidence")
-    found = {name: _number(value.get(name)) for name in names}
-    country = value.get("country")
-    if isinstance(country, str):
-        found["country"] = country
-    return {name: part for name, part in found.items() if part is not None}
-
-
-def _number(value: Any) -> Any:
-    if value is None or isinstance(value, bool):
+def _part(name: str, value: Any) -> Listing | None:
+    """Return a message with one field, or None when the field is unknown or of another type."""
+    if value is None or name in ("source_code", "sourceKey"):
+        return Listing()
+    if name not in _FIELDS:
         return None
+    if name == "location" and isinstance(value, dict):
+        value = _cleaned_place(value)
     try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return math.nan
+        return to_message({name: _encodable(value)}, Listing())
+    except (TypeError, ValueError, AttributeError):
+        return None
+
+
+def _cleaned_place(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a place in which the earlier system's cleaned city stands for the raw one."""
+    cleaned = value.get("_sanitizeResult")
+    city = cleaned.get("city") if isinstance(cleaned, dict) else None
+    return {**value, "city": city} if isinstance(city, str) and city else value
 
 
 def _encodable(value: Any) -> Any:

@@ -134,7 +134,7 @@ def _masked(overrides: Document, body: Document, inherited: Document, path: Path
         edited = _edited(entries, path[len(map_path) :], value)
         gone = value is None and edited == entries
         return overrides if gone else put(overrides, map_path, edited)
-    if is_list(_annotation(path)):
+    if is_list(annotation_at(path)):
         return put(overrides, path, value or [])
     return put(overrides, path, value or None if isinstance(value, dict) else value)
 
@@ -168,7 +168,8 @@ def _without_children(paths: list[Path]) -> list[Path]:
     ]
 
 
-def _annotation(path: Path) -> object:
+def annotation_at(path: Path) -> object:
+    """Return the annotation of the field at a path; None inside a map and for no field."""
     schema: Schema = MatchingConfig
     annotation: object = schema
     for name in path:
@@ -180,7 +181,7 @@ def _annotation(path: Path) -> object:
 def _in_map(path: Path) -> Path | None:
     """Return the path of the map that `path` points into, or None."""
     for length in range(1, len(path)):
-        if entry_of(_annotation(path[:length])):
+        if entry_of(annotation_at(path[:length])):
             return path[:length]
     return None
 
@@ -220,3 +221,8 @@ def path_problem(path: str, *, whole: bool = True) -> str | None:
 def _close(known: list[str], name: str, schema: Schema | None) -> str:
     close = difflib.get_close_matches(name[:100], list(fields(schema)) if schema else [], n=1)
     return f"; did you mean {'.'.join((*known, close[0]))}?" if close else ""
+
+
+def path_in_map(path: str) -> Path | None:
+    """Return the path of the map that a dotted path points into, or None."""
+    return _in_map(tuple(path.split(".")))

@@ -1,6 +1,6 @@
 """Reading environment variables: each reader refuses a bad value by the variable's name alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -24,6 +24,11 @@ def number(
     if not low <= value <= high:
         raise ValueError(f"{name} must be a number from {low:g} to {high:g}")
     return value
+
+
+def misspelt(variables: Mapping[str, str], prefix: str, known: Sequence[str]) -> list[str]:
+    """Return the names with a prefix that nothing reads: probably misspelt."""
+    return sorted(name for name in variables if name.startswith(prefix) and name not in known)
 
 
 def log_level(variables: Mapping[str, str]) -> str:

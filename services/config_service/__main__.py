@@ -12,9 +12,10 @@ from config_service import legacy, serving, setup
 from config_service.cipher import KeyRingError, new_key
 from config_service.database import DatabaseError
 from config_service.edits import Meta, SetSecret
-from config_service.env import Env
+from config_service.env import VARIABLES, Env
 from dedup_model.errors import DedupError, InvalidRequest
 from dedup_rpc.server import NotAllowed
+from dedup_rpc.variables import misspelt
 
 LOG = logging.getLogger("event_dedup.config")
 CONFIG_ERROR = 78
@@ -30,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             level=env.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
         )
         logging.getLogger("alembic").setLevel(logging.WARNING)
+        for name in misspelt(os.environ, "CONFIG_", VARIABLES):
+            LOG.warning("%s is no variable of this service", name)
         COMMANDS[options.command](env, options)
     except InvalidRequest as error:
         for violation in error.violations:

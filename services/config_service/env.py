@@ -9,6 +9,15 @@ from dedup_rpc.variables import log_level, number, path
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEFAULT_DATABASE = "sqlite:///.state/config.db"
 
+VARIABLES = (
+    "CONFIG_ADDRESS",
+    "CONFIG_BOOTSTRAP_FILE",
+    "CONFIG_DATABASE_URL",
+    "CONFIG_KEYRING",
+    "CONFIG_KEYRING_FILE",
+    "CONFIG_POLL_SECONDS",
+)
+
 
 @dataclass(frozen=True)
 class Env:

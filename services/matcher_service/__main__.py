@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dedup_rpc.server import NotAllowed
+from dedup_rpc.variables import misspelt
 from matcher_service import serving
-from matcher_service.env import Env
+from matcher_service.env import VARIABLES, Env
 
+LOG = logging.getLogger("event_dedup.matcher")
 CONFIG_ERROR = 78
 """Exit status for a process that was told to run in a way it cannot (EX_CONFIG)."""
 
@@ -24,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         logging.basicConfig(
             level=env.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
         )
+        for name in misspelt(os.environ, "MATCHER_", VARIABLES):
+            LOG.warning("%s is no variable of this service", name)
         asyncio.run(_serve(env))
     except (NotAllowed, OSError, ValueError) as error:
         sys.stderr.write(f"matcher-service: {error}\n")

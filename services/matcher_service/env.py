@@ -20,6 +20,18 @@ class Rung(StrEnum):
     BOOTSTRAP = "bootstrap"
 
 
+VARIABLES = (
+    "MATCHER_ADDRESS",
+    "MATCHER_BOOTSTRAP_FILE",
+    "MATCHER_CONFIG_ADDRESS",
+    "MATCHER_CONFIG_RUNGS",
+    "MATCHER_CONFIG_TIMEOUT_SECONDS",
+    "MATCHER_MAX_LISTINGS",
+    "MATCHER_MAX_STALENESS_SECONDS",
+    "MATCHER_STATE_DIR",
+)
+
+
 @dataclass(frozen=True)
 class Env:
     """Settings of the process; never those of the matching.

@@ -8,6 +8,8 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from config_service import serving
 from config_service.env import Env as ConfigEnv
 from dedup_model import tree
@@ -17,7 +19,6 @@ from dedup_rpc.wire import to_message
 from eventdedup.config.v1 import config_service_pb2 as pb
 from eventdedup.config.v1 import matching_config_pb2 as settings
 from eventdedup.config.v1.config_service_pb2_grpc import ConfigServiceStub
-from google.protobuf.field_mask_pb2 import FieldMask
 from matcher_service.config_client import ConfigClient
 from matcher_service.env import Env, Rung
 

@@ -4,9 +4,10 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from dedup_model.matching_config import Blocking, MatchingConfig
 from hypothesis import given
 from hypothesis import strategies as st
+
+from dedup_model.matching_config import Blocking, MatchingConfig
 from matcher_service.engine import blocking
 from matcher_service.engine.blocking import candidates
 from matcher_service.engine.columns import table_of

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from dedup_model.matching_config import (
     Canonical,
     FieldStrategies,

@@ -4,9 +4,10 @@ import random
 from itertools import combinations
 
 import numpy as np
-from dedup_model.matching_config import Thresholds
 from hypothesis import given
 from hypothesis import strategies as st
+
+from dedup_model.matching_config import Thresholds
 from matcher_service.engine.blocking import Pairs
 from matcher_service.engine.cluster import Cluster, clusters
 from matcher_service.engine.decide import BELOW_LOW, Verdicts, reasons

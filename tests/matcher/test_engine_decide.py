@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from dedup_model.matching_config import (
     CategoryWeight,
     CategoryWeights,

@@ -1,10 +1,11 @@
 """Normal forms: spellings of one thing meet, different things stay apart."""
 
 import pytest
-from dedup_model.matching_config import MatchingConfig
-from dedup_model.text_tables import CityAlias, Synonyms, TextTables, TitlePrefix
 from hypothesis import given
 from hypothesis import strategies as st
+
+from dedup_model.matching_config import MatchingConfig
+from dedup_model.text_tables import CityAlias, Synonyms, TextTables, TitlePrefix
 from matcher_service.engine.normalise import Cities, Titles, city_head, fold, words_of
 
 TITLES = Titles(TextTables())

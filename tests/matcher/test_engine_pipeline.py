@@ -10,9 +10,10 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-from dedup_model.matching_config import MatchingConfig
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from dedup_model.matching_config import MatchingConfig
 from matcher_service.engine.pipeline import ENGINE_VERSION, Result, deduplicate
 
 CONFIG = MatchingConfig()

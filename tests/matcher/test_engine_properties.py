@@ -3,9 +3,10 @@
 from typing import Any
 
 import numpy as np
-from dedup_model.matching_config import MatchingConfig, Title
 from hypothesis import given
 from hypothesis import strategies as st
+
+from dedup_model.matching_config import MatchingConfig, Title
 from matcher_service.engine.blocking import Pairs
 from matcher_service.engine.columns import table_of
 from matcher_service.engine.records import read

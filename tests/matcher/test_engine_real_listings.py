@@ -6,6 +6,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
+
 from dedup_model.matching_config import MatchingConfig
 from matcher_service.engine.pipeline import deduplicate
 

@@ -6,9 +6,10 @@ from datetime import date
 from typing import Any
 
 import pytest
-from dedup_model.matching_config import MatchingConfig
 from hypothesis import given
 from hypothesis import strategies as st
+
+from dedup_model.matching_config import MatchingConfig
 from matcher_service.engine.records import EventDate, Reading, read, to_json
 
 CONFIG = MatchingConfig()

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from dedup_model.matching_config import Date, MatchingConfig
 from matcher_service.engine.blocking import Pairs
 from matcher_service.engine.columns import table_of

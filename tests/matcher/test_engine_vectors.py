@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rapidfuzz import fuzz
+
 from dedup_model.matching_config import MatchingConfig, Thresholds
 from matcher_service.engine.blocking import Pairs
 from matcher_service.engine.cluster import clusters
@@ -19,7 +21,6 @@ from matcher_service.engine.normalise import Cities, Titles, fold
 from matcher_service.engine.records import read
 from matcher_service.engine.scoring import Signals, score
 from matcher_service.engine.text_signals import blend
-from rapidfuzz import fuzz
 
 VECTORS = Path(__file__).parents[2].parent / "shared/seed/vectors.jsonl"
 CONFIG = MatchingConfig()

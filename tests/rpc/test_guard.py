@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
+
 from dedup_model.errors import LimitExceeded
 from dedup_rpc.guard import where
 from dedup_rpc.server import Serving

@@ -2,10 +2,11 @@
 
 import grpc
 import pytest
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+
 from dedup_model import errors
 from dedup_model.errors import DedupError, InvalidRequest, Violation
 from dedup_rpc.status import CODES, internal, status_of
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 
 
 def domain_errors() -> list[type[DedupError]]:

@@ -3,6 +3,8 @@
 from typing import Any, get_args
 
 import pytest
+from google.protobuf.descriptor import Descriptor
+
 from dedup_model import tree
 from dedup_model.errors import InvalidRequest
 from dedup_model.matching_config import MatchingConfig
@@ -10,7 +12,6 @@ from dedup_model.setting import Section
 from dedup_rpc.wire import refuse_unknown_fields, to_document, to_message, unknown_fields
 from eventdedup.config.v1 import config_service_pb2 as pb
 from eventdedup.config.v1 import matching_config_pb2 as settings
-from google.protobuf.descriptor import Descriptor
 
 
 def model_paths(schema: type[Section], prefix: str = "") -> set[str]:

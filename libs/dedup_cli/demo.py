@@ -30,7 +30,7 @@ from eventdedup.config.v1.matching_config_pb2 import MatchingConfig, Thresholds
 
 START_SECONDS = 30
 SHOWN = 8
-NEW_HIGH = 0.85
+NEW_HIGH = 0.65
 
 
 def demo(
@@ -65,7 +65,7 @@ def _story(files: list[Path], labels: Path, config: str, matcher: str, folder: P
     _print_batch(first, records)
     _print_quality(folder / "first", labels)
     OUT.print(f"\n[bold]A change of settings[/bold]: thresholds.high becomes {NEW_HIGH}")
-    _raise_threshold(config)
+    _change_threshold(config)
     OUT.print("\n[bold]Second batch[/bold]: the same files")
     second = batch_client.run(matcher, records, 0.65, lambda *_: None)
     outputs.write(folder / "second", second, records, problems, {})
@@ -112,11 +112,11 @@ def _wait(process: subprocess.Popen[bytes], address: str, log: Any) -> None:
     fail(f"the service at {address} did not start:", log.read())
 
 
-def _raise_threshold(address: str) -> None:
+def _change_threshold(address: str) -> None:
     request = pb.UpdateConfigRequest(
         config=MatchingConfig(thresholds=Thresholds(high=NEW_HIGH)),
         update_mask=FieldMask(paths=["thresholds.high"]),
-        reason="demo: ask for more evidence",
+        reason="demo: ask for less evidence",
     )
     with connect(address) as channel:
         answer = ConfigServiceStub(channel).UpdateConfig(request, timeout=10)
@@ -167,12 +167,18 @@ def _print_change(first: Answer, second: Answer, records: list[Record]) -> None:
         f" {before.events} -> {after.events} events, {before.matches} -> {after.matches} matches"
     )
     titles = {record.listing.id: record.listing.title for record in records}
-    kept = {tuple(event.listing_ids) for event in second.events}
-    split = [event for event in first.events if tuple(event.listing_ids) not in kept]
-    for event in split[:SHOWN]:
+    _print_only_in("now one event", second, first, titles)
+    _print_only_in("no longer one event", first, second, titles)
+
+
+def _print_only_in(words: str, here: Answer, there: Answer, titles: dict[str, str]) -> None:
+    place = {listing: event.id for event in there.events for listing in event.listing_ids}
+    only = [e for e in here.events if len({place.get(listing) for listing in e.listing_ids}) > 1]
+    for event in only[:SHOWN]:
         names = " | ".join(titles[listing_id] for listing_id in event.listing_ids)
-        OUT.print(escape(f"  no longer one event: {names}"))
-    OUT.print(f"  {len(split)} events of the first batch were split")
+        OUT.print(escape(f"  {words}: {names}"))
+    if len(only) > SHOWN:
+        OUT.print(f"  {words}: {len(only) - SHOWN} more")
 
 
 def _require_other_revision(first: Answer, second: Answer) -> None:

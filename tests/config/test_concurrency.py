@@ -149,6 +149,8 @@ async def test_a_call_cut_off_by_its_deadline_leaves_the_store_whole(
 
 
 async def test_calls_cancelled_at_random_leave_the_store_whole(client: Any, store: Store) -> None:
+    """60 at a time: grpc 1.85 loses calls that wait behind the 100 streams of a connection."""
+
     async def attempt(number: int) -> None:
         call = client.stub.UpdateConfig(
             client.request({"geo": {"neutral_score": number / 1000}}), timeout=0.001 * (number % 9)
@@ -156,7 +158,8 @@ async def test_calls_cancelled_at_random_leave_the_store_whole(client: Any, stor
         with contextlib.suppress(grpc.aio.AioRpcError):
             await call
 
-    await asyncio.gather(*(attempt(number) for number in range(1, 120)))
+    await asyncio.gather(*(attempt(number) for number in range(1, 60)))
+    await asyncio.gather(*(attempt(number) for number in range(60, 120)))
     await client.update({"ai": {"enabled": True}})
     numbers = [revision.number for revision in store.page(None, 500)]
     assert numbers == list(range(numbers[0], 0, -1))

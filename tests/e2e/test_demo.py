@@ -16,7 +16,7 @@ def test_the_demo_ends_by_itself_shows_the_new_revision_and_leaves_nothing_runni
     answer = event_dedup("demo")
     assert answer.status == 0, answer.err
     assert "Traceback" not in answer.err
-    assert "revision 2: thresholds.high 0.75 -> 0.85" in answer.out
+    assert "revision 2: thresholds.high 0.75 -> 0.65" in answer.out
     assert "ran under revision 2 (the first under 1)" in answer.out
     assert "nothing is left running" in answer.out
     ports = re.findall(r"Service on 127\.0\.0\.1:(\d+)", answer.out)

@@ -1,13 +1,15 @@
 """Reading and judging documents: every violation at once, and warnings for what merely looks odd."""
 
+import copy
 import difflib
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from dedup_model.errors import InvalidRequest, Violation
+from dedup_model.errors import InvalidRequest, Violation, invalid
 from dedup_model.matching_config import MatchingConfig
 from dedup_model.text_rules import shown_name
 from dedup_model.tree import (
@@ -18,6 +20,7 @@ from dedup_model.tree import (
     entry_of,
     fields,
     ignored_paths,
+    item_of,
     known,
     layer,
     put,
@@ -102,8 +105,7 @@ def validated(document: Document) -> MatchingConfig:
         details = error.errors(include_url=False, include_input=False, include_context=True)
         violations += [_violation(detail) for detail in details]
         config = _without(document, [detail["loc"] for detail in details])
-    broken = {violation.path for violation in violations}
-    violations += [v for v in cross_violations(config) if v.path not in broken]
+    violations += cross_violations(config, {violation.path for violation in violations})
     if violations:
         raise InvalidRequest(violations)
     return config
@@ -112,16 +114,19 @@ def validated(document: Document) -> MatchingConfig:
 def _size_violations(document: Document) -> list[Violation]:
     try:
         size = len(canonical_json(document))
-    except ValueError:
+    except (ValueError, TypeError):
         return []
+    except RecursionError:
+        return [Violation("config", "TOO_DEEP", "nested deeper than the settings are")]
     too_large = size > MAX_DOCUMENT_BYTES
     message = f"the whole config may hold {MAX_DOCUMENT_BYTES} bytes of JSON"
     return [Violation("config", "TOO_LARGE", message)] if too_large else []
 
 
 def _without(document: Document, places: list[tuple[int | str, ...]]) -> MatchingConfig:
+    """Return the config with what is broken left out: defaults stand in for it."""
     for place in places:
-        document = put(document, _leaf(place), None)
+        document = put(document, leaf, None) if (leaf := _leaf(place)) else {}
     try:
         return MatchingConfig.model_validate(document)
     except ValidationError:
@@ -129,14 +134,16 @@ def _without(document: Document, places: list[tuple[int | str, ...]]) -> Matchin
 
 
 def _leaf(place: tuple[int | str, ...]) -> tuple[str, ...]:
-    """Return the part of an error's place that names a leaf of the tree."""
+    """Return the part of an error's place that names a leaf of the tree or an entry of a map."""
     path: list[str] = []
     schema: Schema | None = MatchingConfig
+    entries = False
     for part in place:
-        if schema is None:
+        if schema is None and not entries:
             break
         path.append(str(part))
-        schema = section_of(fields(schema).get(str(part)))
+        annotation = fields(schema).get(str(part)) if schema else None
+        schema, entries = section_of(annotation), entry_of(annotation) is not None
     return tuple(path)
 
 
@@ -159,26 +166,21 @@ def _schema_at(place: tuple[str, ...]) -> Schema:
     schema: Schema = MatchingConfig
     for part in place:
         annotation = fields(schema).get(part)
-        schema = section_of(annotation) or entry_of(annotation) or schema
+        schema = section_of(annotation) or entry_of(annotation) or item_of(annotation) or schema
     return schema
 
 
-def cross_violations(config: MatchingConfig) -> list[Violation]:
-    """Return the broken rules between fields, one violation on the first field of each."""
+def cross_violations(config: MatchingConfig, broken: AbstractSet[str]) -> list[Violation]:
+    """Return the broken rules between fields, each on its first field; none with a broken field."""
     found = [
         Violation(paths[0], "CROSS_FIELD", description)
         for paths, holds, description in CHECKS
-        if not holds(config)
+        if not (broken & {*paths}) and not holds(config)
     ]
     zero = [key for key in config.category_weights.overrides if sum(weights_of(config, key)) <= 0]
-    return found + [
-        Violation(
-            f"category_weights.overrides.{key}",
-            "CROSS_FIELD",
-            "at least one weight must be above 0",
-        )
-        for key in sorted(zero)
-    ]
+    text = "at least one weight must be above 0"
+    places = [f"category_weights.overrides.{key}" for key in sorted(zero)]
+    return found + [Violation(place, "CROSS_FIELD", text) for place in places]
 
 
 def warnings(config: MatchingConfig) -> list[str]:
@@ -214,6 +216,8 @@ def _window_warnings(config: MatchingConfig) -> list[str]:
         return ["ai: the score window lies below thresholds.low, no pair falls into it"]
     if ai.min_combined_score >= thresholds.high and thresholds.title_veto <= 0:
         return ["ai: the score window lies above thresholds.high with the veto off, it is empty"]
+    if ai.max_combined_score >= thresholds.high and thresholds.title_veto <= 0:
+        return ["ai: the score window ends above thresholds.high with the veto off; that is empty"]
     if ai.min_combined_score <= thresholds.low:
         return ["ai: the score window begins below thresholds.low; that part of it is empty"]
     return []
@@ -224,10 +228,12 @@ def read(document: Document) -> tuple[MatchingConfig, list[str]]:
 
     Raises `InvalidRequest` when what is known is not valid.
     """
+    if not isinstance(document, dict):
+        raise invalid("config", "TYPE", "must be an object")
     kept = known(document)
     return validated(kept), ignored_paths(document, kept)
 
 
 def complete(document: Document) -> Document:
     """Return a document with the code's defaults where it has nothing."""
-    return layer(DEFAULTS, document)
+    return layer(copy.deepcopy(DEFAULTS), document)

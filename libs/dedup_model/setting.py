@@ -1,14 +1,18 @@
 """What one setting is made of: its type, its unit, its range, and the base of all sections."""
 
+import math
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
 
 from dedup_model.text_rules import category_key, plain_text
 
 
 def _whole(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise PydanticCustomError("finite_number", "Input should be a finite number")
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -1,5 +1,6 @@
 """The one YAML loader: no aliases, no tags, no duplicate keys, string keys, size and depth caps."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from dedup_model.errors import InvalidRequest, invalid
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
+MAX_DIGITS = 40
 
 _NUMBERS = r"^[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$"
 
@@ -34,6 +36,12 @@ class _Loader(yaml.SafeLoader):
         self.depth -= 1
         return node
 
+    def construct_object(self, node: Node, deep: bool = False) -> Any:
+        """Return a value; refuses numbers and texts that JSON could not hold."""
+        if isinstance(node, ScalarNode) and not _holds(node):
+            raise _syntax(node.start_mark.line)
+        return super().construct_object(node, deep)
+
     def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
@@ -55,6 +63,13 @@ for tag, pattern, first in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), list(first))
 
 
+def _holds(node: ScalarNode) -> bool:
+    number = node.tag.endswith((":int", ":float"))
+    if number:
+        return len(node.value) <= MAX_DIGITS and math.isfinite(float(node.value))
+    return not any("\ud800" <= character <= "\udfff" for character in node.value)
+
+
 def _at(mark: Any, rule: str, message: str) -> InvalidRequest:
     return invalid(f"line {mark.line + 1}", rule, message)
 
@@ -64,22 +79,26 @@ def parse(text: str) -> dict[str, Any]:
 
     Raises `InvalidRequest` that names the line; never a value of the text.
     """
-    if len(text.encode()) > MAX_BYTES:
+    if len(text.encode(errors="replace")) > MAX_BYTES:
         raise invalid("file", "YAML_TOO_LARGE", f"larger than {MAX_BYTES} bytes")
     try:
         document = yaml.load(text.removeprefix("\ufeff"), Loader=_Loader)  # noqa: S506
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise invalid(
-            f"line {mark.line + 1}" if mark else "file", "YAML_SYNTAX", "not YAML"
-        ) from None
-    except (yaml.YAMLError, RecursionError, ValueError):
-        raise invalid("file", "YAML_SYNTAX", "not YAML, or characters that YAML forbids") from None
+        raise _syntax(mark.line if mark else 0) from None
+    except yaml.reader.ReaderError as error:
+        raise _syntax(text.count("\n", 0, error.position)) from None
     if document is None:
         return {}
     if not isinstance(document, dict):
         raise invalid("file", "YAML_TOP", "the top of the file must be a mapping")
     return document
+
+
+def _syntax(line: int) -> InvalidRequest:
+    return invalid(
+        f"line {line + 1}", "YAML_SYNTAX", "not YAML, or a character or number it forbids"
+    )
 
 
 def load(path: Path) -> dict[str, Any]:

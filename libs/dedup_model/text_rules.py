@@ -4,7 +4,7 @@ import re
 
 from pydantic_core import PydanticCustomError
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _SECRET = re.compile(
     r"AIza[\w-]{20,}|\bsk-[\w-]{16,}|-----BEGIN |\bgAAAA[\w-]{20,}|\bcse2\.|^plain:|"
     r"\bgh[pousr]_\w{20,}|\bAKIA[A-Z0-9]{12,}|\bey[\w-]{15,}\.ey[\w-]{15,}"
@@ -42,7 +42,7 @@ def shown_name(name: str) -> str:
 
 def fold_category(name: str) -> str:
     """Fold a category name to the form keys have: lower case, `ae oe ue ss`, `_` between words."""
-    return re.sub(r"[\s/&+,.-]+", "_", name.strip().lower().translate(_UMLAUTS)).strip("_")
+    return re.sub(r"[\s/&+,._-]+", "_", name.strip().lower().translate(_UMLAUTS)).strip("_")
 
 
 def is_category_key(name: str) -> bool:
@@ -52,6 +52,8 @@ def is_category_key(name: str) -> bool:
 
 def category_key(value: str) -> str:
     """Return `value` when it is a folded category key, or raise."""
+    if _SECRET_IN_ANY_CASE.search(value):
+        raise PydanticCustomError("secret_in_config", "looks like a secret; use SetSecret for keys")
     if not is_category_key(value):
         raise PydanticCustomError("key_charset", "must be 1 to 64 characters of a-z, 0-9 and _")
     return value

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from dedup_model.matching_config import MatchingConfig
 from dedup_model.setting import Section
+from dedup_model.text_rules import shown_name
 
 Document: TypeAlias = dict[str, Any]
 Path: TypeAlias = tuple[str, ...]
@@ -35,6 +36,11 @@ def section_of(annotation: Any) -> Schema | None:
 def entry_of(annotation: Any) -> Schema | None:
     """Return the entry class of a map annotation, or None when it is no map."""
     return section_of(get_args(annotation)[1]) if get_origin(annotation) is dict else None
+
+
+def item_of(annotation: Any) -> Schema | None:
+    """Return the section class of a list's items, or None."""
+    return section_of(get_args(annotation)[0]) if is_list(annotation) else None
 
 
 def is_list(annotation: Any) -> bool:
@@ -138,21 +144,25 @@ def known(document: Document, schema: Schema = MatchingConfig) -> Document:
 
 def _known_value(annotation: Any, value: Any) -> Any:
     section, entry = section_of(annotation), entry_of(annotation)
-    items = section_of(get_args(annotation)[0]) if is_list(annotation) else None
+    items = item_of(annotation)
     if section and isinstance(value, dict):
         return known(value, section)
     if entry and isinstance(value, dict):
-        return {key: known(child, entry) for key, child in value.items()}
+        return {key: _known_part(child, entry) for key, child in value.items()}
     if items and isinstance(value, list):
-        return [known(child, items) for child in value]
+        return [_known_part(child, items) for child in value]
     return value
 
 
+def _known_part(value: Any, schema: Schema) -> Any:
+    return known(value, schema) if isinstance(value, dict) else value
+
+
 def ignored_paths(document: Any, kept: Any, prefix: str = "") -> list[str]:
-    """Return the paths that `kept` lost of `document`."""
+    """Return the paths that `kept` lost of `document`; odd names are shown as `?`."""
     if isinstance(document, dict):
         pairs = [(str(key), value, kept.get(key)) for key, value in document.items()]
-        gone = [f"{prefix}{key}" for key, _, _ in pairs if key not in kept]
+        gone = [f"{prefix}{shown_name(key)}" for key, _, _ in pairs if key not in kept]
         children = [(f"{prefix}{key}.", a, b) for key, a, b in pairs if key in kept]
     elif isinstance(document, list):
         gone = []

@@ -42,7 +42,13 @@ class Client:
         return to_document((await self.get()).overrides)
 
     async def head(self) -> int:
+        """Return the revision that is served."""
         return (await self.get()).revision.revision
+
+    async def stored(self) -> int:
+        """Return the newest revision in the database, past the service's memory."""
+        page = await self.stub.ListRevisions(pb.ListRevisionsRequest(page_size=1))
+        return page.revisions[0].revision
 
     def request(
         self,

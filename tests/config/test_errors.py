@@ -50,7 +50,7 @@ async def test_a_bad_value_is_refused_by_path_and_rule(
     refused = await client.update_refused(document)
     assert refused.code is INVALID
     assert [(v.path, v.rule) for v in refused.violations] == wanted
-    assert await client.head() == 1
+    assert await client.stored() == 1
 
 
 async def test_all_violations_come_at_once(client: Any) -> None:
@@ -124,7 +124,7 @@ async def test_a_key_that_looks_like_a_secret_is_not_echoed(client: Any) -> None
 async def test_too_much_is_refused_as_too_large(client: Any, document: Any, size: int) -> None:
     refused = await client.update_refused(document)
     assert (refused.code, "TOO_LARGE") == (INVALID, refused.reason), size
-    assert await client.head() == 1
+    assert await client.stored() == 1
 
 
 PATHS = [
@@ -148,7 +148,7 @@ async def test_unknown_paths_are_named_by_their_index(client: Any) -> None:
     assert [v.path for v in refused.violations] == places
     for violation, (_, text) in zip(refused.violations, PATHS, strict=True):
         assert text in violation.description
-    assert await client.head() == 1
+    assert await client.stored() == 1
 
 
 async def test_a_clear_mask_of_everything_is_refused(client: Any) -> None:
@@ -180,7 +180,7 @@ async def test_an_etag_of_the_future_or_of_another_epoch_loses(client: Any) -> N
     for etag in (f"{epoch}:9", f"{epoch[::-1]}:1"):
         refused = await client.update_refused({"ai": {"enabled": True}}, etag=etag)
         assert refused.code is grpc.StatusCode.ABORTED
-    assert await client.head() == 1
+    assert await client.stored() == 1
 
 
 async def test_a_reason_is_bounded_and_holds_no_control_characters(client: Any) -> None:
@@ -215,7 +215,7 @@ async def test_fields_of_a_newer_client_are_not_lost_in_silence(
     refused = await client.refused(client.raw(method, request_bytes))
     assert (refused.code, refused.reason) == (INVALID, "UNKNOWN_FIELD")
     assert [v.path for v in refused.violations] == [place]
-    assert await client.head() == 1
+    assert await client.stored() == 1
 
 
 @pytest.mark.parametrize("method", ["GetConfig", "GetSnapshot", "ListRevisions", "DiffRevisions"])

@@ -176,14 +176,14 @@ async def test_a_rollback_can_be_tried_first_and_takes_an_etag(client: Any) -> N
     stale = (await client.get(2)).revision.etag
     refused = await client.refused(_rollback(client, 1, etag=stale))
     assert refused.code is grpc.StatusCode.ABORTED
-    assert await client.head() == 3
+    assert await client.stored() == 3
 
 
 async def test_a_rollback_to_the_present_changes_nothing(client: Any) -> None:
     await _scores(client, 2)
     answer = await _rollback(client, 3)
     assert (answer.changed, answer.revision.revision) == (False, 3)
-    assert await client.head() == 3
+    assert await client.stored() == 3
 
 
 async def test_a_rollback_leaves_secrets_alone(client: Any) -> None:

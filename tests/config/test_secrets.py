@@ -106,7 +106,7 @@ async def test_a_bad_value_is_refused_and_not_echoed(client: Any, value: str) ->
     assert (refused.code, refused.reason) == (INVALID, "SECRET_FORMAT")
     assert [v.path for v in refused.violations] == ["value"]
     assert "kkkk" not in repr(refused)
-    assert await client.head() == 1
+    assert await client.stored() == 1
 
 
 @pytest.mark.parametrize("name", ["", "ai", "AI.API_KEY", "ai.api_key ", "x" * 1000])

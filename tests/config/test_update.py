@@ -168,7 +168,7 @@ async def test_validate_only_shows_the_result_and_stores_nothing(client: Any) ->
         ("thresholds.high", 0.75, 0.9)
     ]
     assert answer.revision.revision == 1
-    assert await client.head() == 1
+    assert await client.stored() == 1
     assert await client.effective() == tree.DEFAULTS
 
 
@@ -177,7 +177,7 @@ async def test_an_update_that_changes_nothing_makes_no_revision(client: Any) -> 
     for request in ({}, {"thresholds": {"high": 0.9}}):
         answer = await client.update(request)
         assert (answer.changed, answer.revision.revision) == (False, 2)
-    assert await client.head() == 2
+    assert await client.stored() == 2
 
 
 async def test_an_override_equal_to_the_inherited_value_is_still_an_override(client: Any) -> None:

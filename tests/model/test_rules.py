@@ -272,10 +272,9 @@ def test_a_document_beyond_its_byte_limit_is_refused():
     assert rules.validated({"text": {"city_aliases": [{"city": "x", "aliases": aliases}]}})
 
 
-@pytest.mark.parametrize("count", [2_000])
-def test_many_violations_are_found_in_reasonable_time(count: int):
-    error = refusal({f"treshold{number}": 1 for number in range(count)})
-    assert len(error.violations) >= 50
+def test_many_violations_are_all_listed_but_the_message_stays_short():
+    error = refusal({f"treshold{number}": 1 for number in range(2_000)})
+    assert len(error.violations) == 2_000
     assert len(str(error)) < 1_000
 
 
@@ -305,33 +304,38 @@ def test_no_value_and_no_odd_key_is_ever_repeated(path: tuple[str, ...], wrap: A
         assert path in {("ai", "model")}
 
 
-@pytest.mark.parametrize(
-    "number", [987654321, -987654321, 98765.4321, float("nan"), 9.87654321e300]
-)
+@pytest.mark.parametrize("number", [987654321, -987654321, 98765.4321, 9.87654321e300])
 @pytest.mark.parametrize("path", list(tree.leaf_paths()), ids=".".join)
 def test_no_number_is_ever_repeated(path: tuple[str, ...], number: float):
     said = "\n".join(everything_said(refusal(nested(path, number))))
     assert "98765" not in said
-    assert "nan" not in said.lower().replace("finance", "")
 
 
+NAMES = sorted({name for path in tree.leaf_paths() for name in path} | {"a", "canonical", "text"})
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.just(CANARY) | st.text(),
     lambda children: (
         st.lists(children, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                [*MatchingConfig.model_fields, *tree.fields(MatchingConfig), "high", "a"]
-            ),
-            children,
-            max_size=4,
-        )
+        | st.dictionaries(st.sampled_from(NAMES), children, max_size=4)
     ),
     max_leaves=10,
 )
+tables = st.fixed_dictionaries(
+    {},
+    optional={
+        "category_weights": st.fixed_dictionaries(
+            {}, optional={"overrides": json_values, "priority": json_values}
+        ),
+        "text": st.fixed_dictionaries({}, optional={"synonyms": json_values}),
+    },
+)
+documents = st.one_of(
+    st.dictionaries(st.sampled_from(list(MatchingConfig.model_fields)), json_values, max_size=5),
+    tables,
+)
 
 
-@given(st.dictionaries(st.sampled_from(list(MatchingConfig.model_fields)), json_values, max_size=5))
+@given(documents)
 def test_any_json_is_either_a_config_or_refused_in_silence(document: dict):
     try:
         rules.validated(document)
@@ -512,7 +516,7 @@ def test_an_ignored_path_shows_only_plain_names(key: str):
     assert paths == ["geo.?"]
 
 
-@given(st.dictionaries(st.sampled_from(list(MatchingConfig.model_fields)), json_values, max_size=5))
+@given(documents)
 def test_any_json_is_either_read_or_refused(document: dict):
     try:
         config, paths = rules.read(document)

@@ -52,7 +52,7 @@ class Change:
         every unknown mask path.
         """
         body = _folded(self.body)
-        masks, cleared = _parsed("update_mask", self.mask or ()), _parsed("clear_mask", self.clear)
+        masks, cleared = self._paths()
         if self.mask is None or not self.mask:
             result = _merged(overrides, body, inherited)
         elif EVERYTHING in self.mask:
@@ -64,6 +64,14 @@ class Change:
         for path in cleared:
             result = _cleared(result, inherited, path)
         return result
+
+    def _paths(self) -> tuple[list[Path], list[Path]]:
+        """Return both masks as paths; raises `InvalidRequest` with all that name nothing."""
+        mask = self.mask or ()
+        violations = [*_unknown("update_mask", mask), *_unknown("clear_mask", self.clear)]
+        if violations:
+            raise InvalidRequest(violations)
+        return [tuple(p.split(".")) for p in mask], [tuple(p.split(".")) for p in self.clear]
 
     def unused(self) -> list[str]:
         """Return the paths of the body that no mask path covers."""
@@ -84,7 +92,8 @@ def _spelled(body: Document) -> list[Path]:
     for path in leaf_paths():
         value = find(body, path)
         if isinstance(value, dict):
-            paths.extend((*path, key, name) for key, entry in value.items() for name in entry)
+            for key, entry in value.items():
+                paths.extend([(*path, key, name) for name in entry] or [(*path, key)])
         elif value is not None:
             paths.append(path)
     return paths
@@ -144,7 +153,10 @@ def _cleared(overrides: Document, inherited: Document, path: Path) -> Document:
     own = find(overrides, map_path) if map_path else None
     if map_path is None or own is None:
         return put(overrides, path, None) if map_path is None else overrides
-    edited = _edited(own, path[len(map_path) :], find(inherited, path))
+    rest, below = path[len(map_path) :], find(inherited, path)
+    if rest[0] not in own and len(rest) > 1:
+        return overrides
+    edited = _edited(own, rest, below)
     return put(overrides, map_path, None if edited == find(inherited, map_path) else edited)
 
 
@@ -186,15 +198,12 @@ def _in_map(path: Path) -> Path | None:
     return None
 
 
-def _parsed(mask: str, paths: tuple[str, ...]) -> list[Path]:
-    violations = [
+def _unknown(mask: str, paths: tuple[str, ...]) -> list[Violation]:
+    return [
         Violation(f"{mask}.paths[{i}]", "UNKNOWN_PATH", problem)
         for i, path in enumerate(paths)
         if (problem := path_problem(path, whole=mask == "update_mask"))
     ]
-    if violations:
-        raise InvalidRequest(violations)
-    return [tuple(path.split(".")) for path in paths if path != EVERYTHING]
 
 
 def path_problem(path: str, *, whole: bool = True) -> str | None:
@@ -212,7 +221,8 @@ def path_problem(path: str, *, whole: bool = True) -> str | None:
         annotation = fields(schema)[name]
         schema = section_of(annotation)
         if names and (entry := entry_of(annotation)):
-            schema = entry if is_category_key(names.pop(0)) else None
+            known.append(names.pop(0))
+            schema = entry if is_category_key(known[-1]) else None
             if schema is None:
                 return "names no category; keys are a-z, 0-9 and _"
     return None

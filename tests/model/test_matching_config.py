@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -14,6 +14,8 @@ from dedup_model.errors import InvalidRequest
 from dedup_model.matching_config import CategoryWeight, FieldStrategy, MatchingConfig
 from dedup_model.setting import Section
 from dedup_model.text_tables import CityAlias, PrefixSeparator, Synonyms, TitlePrefix
+
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 SEED = {
     "scoring.date": 0.3,
@@ -239,7 +241,13 @@ def test_a_whole_number_may_be_written_with_a_point_but_not_with_a_fraction(path
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in NUMBERS if bounds(info_of(path))[0] == 0], ids=".".join
+    "path",
+    [
+        path
+        for path in NUMBERS
+        if bounds(info_of(path))[0] == 0 and path != ("thresholds", "high")  # always above low
+    ],
+    ids=".".join,
 )
 def test_minus_zero_is_stored_as_zero(path: tuple[str, ...]):
     document = tree.put({}, path, -0.0)
@@ -252,8 +260,6 @@ def test_minus_zero_is_stored_as_zero(path: tuple[str, ...]):
     if path[-1] in {"blend_upper", "max_combined_score"}:
         lower = {"blend_upper": "blend_lower", "max_combined_score": "min_combined_score"}
         document = tree.put(document, (*path[:-1], lower[path[-1]]), 0)
-    if path == ("thresholds", "high"):
-        pytest.skip("high is always above low, so it is never 0")
     stored = tree.find(tree.dump(rules.validated(document)), path)
     assert str(stored) in {"0", "0.0"}
 
@@ -362,6 +368,7 @@ def test_an_item_without_its_required_text_is_named(entry: dict[str, Any]):
 
 
 @given(st.floats(0, 1), st.integers(2, 10000))
+@calm
 def test_what_is_stored_reads_back_as_the_same_config(score: float, size: int):
     config = rules.validated(
         {"thresholds": {"title_veto": score}, "cluster": {"max_cluster_size": size}}

@@ -81,8 +81,9 @@ def parse(text: str) -> dict[str, Any]:
     """
     if len(text.encode(errors="replace")) > MAX_BYTES:
         raise invalid("file", "YAML_TOO_LARGE", f"larger than {MAX_BYTES} bytes")
+    text = text.removeprefix("\ufeff")
     try:
-        document = yaml.load(text.removeprefix("\ufeff"), Loader=_Loader)  # noqa: S506
+        document = yaml.load(text, Loader=_Loader)  # noqa: S506
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise _syntax(mark.line if mark else 0) from None

@@ -9,7 +9,7 @@ _SECRET = re.compile(
     r"AIza[\w-]{20,}|\bsk-[\w-]{16,}|-----BEGIN |\bgAAAA[\w-]{20,}|\bcse2\.|^plain:|"
     r"\bgh[pousr]_\w{20,}|\bAKIA[A-Z0-9]{12,}|\bey[\w-]{15,}\.ey[\w-]{15,}"
 )
-_SECRET_IN_ANY_CASE = re.compile(_SECRET.pattern, re.IGNORECASE)
+_SECRET_IN_ANY_CASE = re.compile(_SECRET.pattern.replace("sk-", "sk[-_]"), re.IGNORECASE)
 _PLAIN_NAME = re.compile(r"\w+")
 _CATEGORY = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*")
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})

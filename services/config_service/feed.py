@@ -59,6 +59,10 @@ class Feed:
         self._changed.set()
         self._changed = asyncio.Event()
 
+    def close(self) -> None:
+        """Let the store go, when nothing runs any more."""
+        self._store.close()
+
     async def poll(self) -> None:
         """Look for writes of other processes until cancelled; a store that is down is waited for."""
         while True:

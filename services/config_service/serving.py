@@ -41,6 +41,7 @@ class ConfigServer:
         with contextlib.suppress(asyncio.CancelledError):
             await self.poll
         self.executor.shutdown()
+        self.feed.close()
 
     async def serve_until_signal(self) -> None:
         """Run until SIGTERM or SIGINT, then drain."""

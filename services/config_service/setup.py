@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect
 
 from config_service import database
-from config_service.cipher import KeyRing, development_ring, parse_ring, read_ring
+from config_service.cipher import KeyRing, KeyRingError, development_ring, parse_ring, read_ring
 from config_service.env import Env
 from config_service.revision import Draft, Layers, Origin
 from config_service.state import State
@@ -28,7 +28,10 @@ def key_ring(env: Env) -> KeyRing:
         return read_ring(env.keyring_file)
     if env.keyring:
         return parse_ring(env.keyring.splitlines())
-    path = database.database_path(database.parse_url(env.database_url)).with_suffix(".key")
+    beside = database.sqlite_path(database.parse_url(env.database_url))
+    if beside is None:
+        raise KeyRingError("PostgreSQL needs CONFIG_KEYRING_FILE or CONFIG_KEYRING")
+    path = beside.with_suffix(".key")
     LOG.warning("no key ring is configured: using the development key file %s", path)
     return development_ring(path)
 
@@ -39,12 +42,17 @@ def open_store(env: Env) -> Store:
     A SQLite file that does not exist yet is made.
     """
     url = database.parse_url(env.database_url)
-    if not database.database_path(url).exists():
+    path = database.sqlite_path(url)
+    if path and not path.exists():
         return migrate(env)
     engine = database.open_database(url)
-    with database.usable():
-        _require_current(engine)
-    return Store(engine, key_ring(env))
+    try:
+        with database.usable():
+            _require_current(engine)
+        return Store(engine, key_ring(env))
+    except Exception:
+        engine.dispose()
+        raise
 
 
 def migrate(env: Env) -> Store:
@@ -52,7 +60,8 @@ def migrate(env: Env) -> Store:
     url = database.parse_url(env.database_url)
     bootstrap = strict_yaml.load(env.bootstrap_file) if env.bootstrap_file else {}
     layers = Layers.of(bootstrap, {})
-    database.database_path(url).parent.mkdir(parents=True, exist_ok=True)
+    if path := database.sqlite_path(url):
+        path.parent.mkdir(parents=True, exist_ok=True)
     engine = database.open_database(url)
     with database.usable():
         _require_ours(engine)
@@ -108,7 +117,8 @@ def _scripts() -> Config:
 
 def _upgrade(engine: Engine) -> None:
     config = _scripts()
-    with engine.connect().execution_options(writes=True) as connection, connection.begin():
+    with database.transaction(engine, writes=True) as connection:
+        database.lock_store(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

@@ -13,8 +13,10 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Engine, Row, insert, select, update
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from config_service.cipher import Cell, KeyRing
+from config_service.database import lock_store, transaction
 from config_service.revision import Draft, Layers, Origin, Revision, Story, first
 from config_service.state import SecretEdit, SecretStatus, State
 from config_service.tables import REVISIONS, SECRETS, SETTINGS
@@ -48,72 +50,75 @@ class Store:
 
     def create(self, layers: Layers, author: str) -> None:
         """Write revision 1 under a new store id and epoch, unless there is a head already."""
-        with self._transaction(writes=True) as transaction:
-            if not has_head(transaction.connection):
-                transaction.create(first(layers, author, self._clock()))
+        with self._transaction(writes=True) as opened:
+            lock_store(opened.connection)
+            if not has_head(opened.connection):
+                opened.create(first(layers, author, self._clock()))
 
     def stamp(self) -> tuple[str, int]:
         """Return the head's epoch and revision: one indexed read."""
-        with self._transaction() as transaction:
-            head = transaction.head
+        with self._transaction() as opened:
+            head = opened.head
             return head.epoch, head.revision
 
     def state(self) -> State:
         """Return the present state."""
-        with self._transaction() as transaction:
-            return transaction.state()
+        with self._transaction() as opened:
+            return opened.state()
 
     def revision(self, number: int) -> Revision:
         """Return one revision; raises `RevisionNotFound` or `FutureRevision`."""
-        with self._transaction() as transaction:
-            return transaction.revision(number)
+        with self._transaction() as opened:
+            return opened.revision(number)
 
     def page(self, before: int | None, size: int) -> list[Story]:
         """Return up to `size` revisions below `before`, newest first."""
-        with self._transaction() as transaction:
-            return transaction.page(before, size)
+        with self._transaction() as opened:
+            return opened.page(before, size)
 
     def apply(self, edit: Edit, *, validate_only: bool = False) -> tuple[State, State]:
         """Run one edit on the locked head; returns the states before and after.
 
         With `validate_only` the state after is what would be stored.
         """
-        with self._transaction(writes=not validate_only) as transaction:
-            before = transaction.state()
+        with self._transaction(writes=not validate_only) as opened:
+            before = opened.state()
             before.revision.require_writable()
-            wanted = edit(transaction, before)
+            wanted = edit(opened, before)
             if wanted is None:
                 return before, before
-            return before, transaction.append(
-                before, wanted, self._clock(), store=not validate_only
-            )
+            return before, opened.append(before, wanted, self._clock(), store=not validate_only)
 
     def open_secret(self, name: str) -> tuple[str, int]:
         """Return a secret's value and version; raises `SecretNotSet`."""
-        with self._transaction() as transaction:
-            return transaction.open_secret(name)
+        with self._transaction() as opened:
+            return opened.open_secret(name)
+
+    def close(self) -> None:
+        """Close the database's connections."""
+        self._engine.dispose()
 
     @contextmanager
     def _transaction(self, *, writes: bool = False) -> Iterator["Transaction"]:
         try:
-            connection = self._engine.connect().execution_options(writes=writes)
-            with connection, connection.begin():
-                yield Transaction(connection, self._ring)
-        except DBAPIError as error:
-            kind = type(error.orig).__name__
+            with transaction(self._engine, writes=writes) as connection:
+                yield Transaction(connection, self._ring, writes=writes)
+        except (DBAPIError, PoolTimeoutError) as error:
+            kind = type(getattr(error, "orig", None) or error).__name__
             raise StoreUnavailable("the settings store does not answer", kind=kind) from None
 
 
 class Transaction:
     """One database transaction with everything that runs in it."""
 
-    def __init__(self, connection: Connection, ring: KeyRing) -> None:
-        self.connection, self._ring = connection, ring
+    def __init__(self, connection: Connection, ring: KeyRing, *, writes: bool) -> None:
+        self.connection, self._ring, self._writes = connection, ring, writes
 
     @property
     def head(self) -> Row[Any]:
-        """Return the head row, locked where the database locks rows."""
-        row = self.connection.execute(select(SETTINGS).with_for_update()).first()
+        """Return the head row; in a transaction that writes it is locked until its end."""
+        query = select(SETTINGS).with_for_update() if self._writes else select(SETTINGS)
+        row = self.connection.execute(query).first()
         if row is None:
             raise StoreUnavailable("the settings store holds no settings; run the migration")
         return row

@@ -76,7 +76,7 @@ WRONG: dict[str, tuple[list[str], dict[str, str], str]] = {
     "IPv6": (["serve", "--address", "[::]:0"], {}, "loopback"),
     "no port": (["serve", "--address", "127.0.0.1"], {}, "loopback"),
     "a bad port": (["serve", "--address", "127.0.0.1:nope"], {}, "cannot listen"),
-    "PostgreSQL": (["migrate"], {"CONFIG_DATABASE_URL": "postgresql://h/d"}, "sqlite:///PATH"),
+    "another database": (["migrate"], {"CONFIG_DATABASE_URL": "mysql://h/d"}, "sqlite:///PATH"),
     "no URL": (["migrate"], {"CONFIG_DATABASE_URL": "nonsense"}, "sqlite:///PATH"),
     "a driver": (["migrate"], {"CONFIG_DATABASE_URL": "sqlite+no:///{}/x"}, "sqlite:///PATH"),
     "a directory": (["migrate"], {"CONFIG_DATABASE_URL": "sqlite:///{}"}, "config-service: "),

@@ -1,5 +1,6 @@
 """Judging documents: all violations at once, nothing of the input in them, warnings, old readers."""
 
+import time
 import traceback
 from collections.abc import Iterator
 from typing import Any
@@ -278,6 +279,24 @@ def test_many_violations_are_all_listed_but_the_message_stays_short():
     error = refusal({f"treshold{number}": 1 for number in range(2_000)})
     assert len(error.violations) == 2_000
     assert len(str(error)) < 1_000
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {f"treshold{number}": 1 for number in range(20_000)},
+        {"category_weights": {"overrides": {f"k{n}": {"date": 11} for n in range(20_000)}}},
+        {"category_weights": {"overrides": {f"k{n}": {} for n in range(100_000)}}},
+        {"category_weights": {"priority": ["Ä"] * 100_000}},
+        {"text": {"synonyms": [{"canonical": ""}] * 100_000}},
+        {"text": {"synonyms": [{"canonical": "x", "variants": [""] * 20_000}]}},
+    ],
+    ids=["keys", "entries", "empty entries", "texts", "items", "texts of an item"],
+)
+def test_a_flood_of_violations_is_refused_in_a_moment(document: dict):
+    start = time.process_time()
+    assert refusal(document).violations
+    assert time.process_time() - start < 3
 
 
 @pytest.mark.parametrize("path", list(tree.leaf_paths()), ids=".".join)

@@ -37,6 +37,7 @@ OWNERS = {
         "services/config_service/setup.py",
         "services/config_service/migrations/env.py",
         "services/config_service/migrations/versions/0001_settings.py",
+        "services/config_service/migrations/versions/0002_idempotency.py",
     },
 }
 

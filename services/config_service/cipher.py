@@ -99,8 +99,22 @@ class KeyRing:
 
     def fingerprint(self, value: bytes) -> str:
         """Return 12 hex digits of a keyed hash, to compare values without showing them."""
-        key = hmac.digest(self.keys[self.primary], b"event-dedup fingerprint", "sha256")
-        return hmac.digest(key, value, "sha256").hex()[:12]
+        return self.keyed_hash(value)[:12]
+
+    def keyed_hash(self, value: bytes) -> str:
+        """Return a keyed hash in hex."""
+        return _keyed_hash(self.keys[self.primary], value)
+
+    def is_hash(self, stored: str, value: bytes) -> bool:
+        """Tell whether a keyed hash was made of `value` by a key of this ring."""
+        return any(
+            hmac.compare_digest(stored, _keyed_hash(key, value)) for key in self.keys.values()
+        )
+
+
+def _keyed_hash(key: bytes, value: bytes) -> str:
+    derived = hmac.digest(key, b"event-dedup fingerprint", "sha256")
+    return hmac.digest(derived, value, "sha256").hex()
 
 
 def _invalid(cell: Cell) -> CiphertextInvalid:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from config_service.revision import Draft, Layers, Origin
 from config_service.state import SecretEdit, State
-from config_service.store import Transaction
+from config_service.transaction import Transaction
 from dedup_model.change import EVERYTHING, Change
 from dedup_model.errors import RevisionConflict, SecretUnknown, invalid
 from dedup_model.matching_config import SECRET_NAMES

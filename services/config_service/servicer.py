@@ -21,12 +21,13 @@ from config_service.edits import (
     require_secret_name,
 )
 from config_service.feed import Feed
+from config_service.idempotency import Claim
 from config_service.revision import Revision
 from config_service.state import State
 from config_service.store import Store
 from config_service.watch import Watch
 from dedup_model import tree
-from dedup_model.errors import ReplicaBehind, invalid
+from dedup_model.errors import LimitExceeded, ReplicaBehind, invalid
 from dedup_rpc.wire import refuse_unknown_fields
 from eventdedup.config.v1 import config_service_pb2 as pb
 from eventdedup.config.v1.config_service_pb2_grpc import ConfigServiceServicer
@@ -34,6 +35,8 @@ from eventdedup.config.v1.config_service_pb2_grpc import ConfigServiceServicer
 LOG = logging.getLogger("event_dedup.config")
 DEFAULT_PAGE, MAX_PAGE = 50, 500
 MAX_WAIT_SECONDS = 10.0
+WRITERS, MAX_WAITING_WRITERS = 4, 200
+"""Fewer writers than store threads, so that reads find one while writers wait for the lock."""
 AUTHOR = "dev"
 _PAGE = re.compile(r"(?P<epoch>[0-9a-f-]{36}):(?P<before>[1-9][0-9]{0,17})")
 
@@ -45,6 +48,7 @@ class Servicer(ConfigServiceServicer):
 
     def __init__(self, store: Store, feed: Feed, stopping: asyncio.Event) -> None:
         self._store, self._feed, self._stopping = store, feed, stopping
+        self._writers, self._waiting = asyncio.Semaphore(WRITERS), 0
         self._serialised: tuple[tuple[str, int], bytes] = (("", 0), b"")
 
     async def GetConfig(
@@ -61,7 +65,7 @@ class Servicer(ConfigServiceServicer):
         refuse_unknown_fields(request)
         update = Update(convert.change_of(request), _meta(request))
         unused = [f"{path}: not in update_mask, ignored" for path in update.change.unused()]
-        before, after = await self._apply(update, validate_only=request.validate_only)
+        before, after = await self._apply(update, request, validate_only=request.validate_only)
         stored = not request.validate_only
         return pb.UpdateConfigResponse(**convert.edited(before, after, unused, stored=stored))
 
@@ -71,7 +75,7 @@ class Servicer(ConfigServiceServicer):
         """Append a revision with the overrides of an old one."""
         refuse_unknown_fields(request)
         rollback = Rollback(request.revision, _meta(request))
-        before, after = await self._apply(rollback, validate_only=request.validate_only)
+        before, after = await self._apply(rollback, request, validate_only=request.validate_only)
         notes = _drift(await self._revision(request.revision), after)
         stored = not request.validate_only
         return pb.RollbackConfigResponse(**convert.edited(before, after, notes, stored=stored))
@@ -112,7 +116,7 @@ class Servicer(ConfigServiceServicer):
         """Store a secret."""
         refuse_unknown_fields(request)
         edit = SetSecret(request.name, request.value, _meta(request))
-        _, after = await self._apply(edit)
+        _, after = await self._apply(edit, request)
         status = convert.secret(after.secret(request.name))
         return pb.SetSecretResponse(
             revision=convert.revision(after.epoch, after.revision), secret=status
@@ -123,7 +127,7 @@ class Servicer(ConfigServiceServicer):
     ) -> pb.ClearSecretResponse:
         """Remove a secret."""
         refuse_unknown_fields(request)
-        before, after = await self._apply(ClearSecret(request.name, _meta(request)))
+        before, after = await self._apply(ClearSecret(request.name, _meta(request)), request)
         return pb.ClearSecretResponse(
             revision=convert.revision(after.epoch, after.revision),
             secret=convert.secret(after.secret(request.name)),
@@ -167,8 +171,20 @@ class Servicer(ConfigServiceServicer):
             self._serialised = state.stamp, message.SerializeToString()
         return self._serialised[1]
 
-    async def _apply(self, edit: Edit, *, validate_only: bool = False) -> tuple[State, State]:
-        states = await self._feed.run_blocking(self._store.apply, edit, validate_only=validate_only)
+    async def _apply(
+        self, edit: Edit, request: Any, *, validate_only: bool = False
+    ) -> tuple[State, State]:
+        if self._waiting >= MAX_WAITING_WRITERS:
+            raise LimitExceeded("too many writers wait for the store; try again")
+        claim, apply = _claim(request), self._store.apply
+        self._waiting += 1
+        try:
+            async with self._writers:
+                states = await self._feed.run_blocking(
+                    apply, edit, validate_only=validate_only, claim=claim
+                )
+        finally:
+            self._waiting -= 1
         before, after = states
         if before.stamp != after.stamp and not validate_only:
             await self._feed.refresh()
@@ -205,6 +221,16 @@ def _not_modified(state: State) -> pb.GetSnapshotResponse:
 
 def _meta(request: Any) -> Meta:
     return Meta(author=AUTHOR, reason=request.reason, etag=request.etag)
+
+
+def _claim(request: Any) -> Claim | None:
+    if not request.request_id:
+        return None
+    content = type(request)()
+    content.CopyFrom(request)
+    content.ClearField("request_id")
+    name = type(request).__name__.encode()
+    return Claim(AUTHOR, request.request_id, name + content.SerializeToString(deterministic=True))
 
 
 def _drift(old: Revision, after: State) -> list[str]:

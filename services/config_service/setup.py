@@ -14,7 +14,8 @@ from config_service.cipher import KeyRing, KeyRingError, development_ring, parse
 from config_service.env import Env
 from config_service.revision import Draft, Layers, Origin
 from config_service.state import State
-from config_service.store import Store, Transaction, has_head
+from config_service.store import Store
+from config_service.transaction import Transaction, has_head
 from dedup_model import strict_yaml, tree
 from dedup_model.tree import Document
 

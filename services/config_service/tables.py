@@ -44,6 +44,17 @@ REVISIONS = Table(
 )
 """The history: every revision whole, its document sealed."""
 
+IDEMPOTENCY = Table(
+    "idempotency_keys",
+    METADATA,
+    Column("principal", String(200), primary_key=True),
+    Column("request_id", String(36), primary_key=True),
+    Column("request_hash", String(64), nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("created_at", String(40), nullable=False, index=True),
+)
+"""Answers to requests that carried an id, sealed, kept for a day."""
+
 SECRETS = Table(
     "config_secrets",
     METADATA,

@@ -5,6 +5,7 @@ A reader that stalls holds one state; whatever happened meanwhile is read again 
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from dedup_model.errors import FutureRevision, RevisionNotFound, invalid
 
 LIFE_SECONDS = 600.0
 JITTER = 0.2
+_EPOCH = re.compile(r"[0-9a-f-]{36}")
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class WatchOptions:
     def __post_init__(self) -> None:
         if not 0.1 <= self.heartbeat <= 300:
             raise invalid("heartbeat_seconds", "RANGE", "0.1 to 300 seconds")
+        if self.epoch and not _EPOCH.fullmatch(self.epoch):
+            raise invalid("epoch", "EPOCH_FORMAT", "not an epoch of this service")
         if self.after is not None and self.after < 0:
             raise invalid("after_revision", "RANGE", "0 or more")
 

@@ -166,7 +166,7 @@ async def test_a_newer_schema_is_read_but_not_written(
     client: Any, store: Store, sql: Callable[..., Any]
 ) -> None:
     sql("UPDATE config_revisions SET schema_version = 2")
-    sql("UPDATE config_settings SET epoch = '0' || substr(epoch, 2)")
+    sql("UPDATE config_settings SET epoch = '00000000-0000-4000-8000-000000000000'")
     await asyncio.sleep(0.2)
     found = await client.get()
     assert (found.revision.schema_version, found.epoch[0]) == (2, "0")

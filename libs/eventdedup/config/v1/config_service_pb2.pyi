@@ -434,12 +434,18 @@ class UpdateConfigRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     etag: _builtins.str
     """The etag that the update was based on; omitted: no check."""
     validate_only: _builtins.bool
     """Judge and show the result without storing it."""
     reason: _builtins.str
     """Why; up to 1,000 characters; stored with the revision in clear."""
+    request_id: _builtins.str
+    """A UUID that the client made for this request. The same id with the same content from the same
+    principal within 24 hours is applied once and gets the first answer, so that a client may repeat
+    a call whose outcome it does not know; other content is INVALID_ARGUMENT `REQUEST_ID_REUSED`.
+    """
     @_builtins.property
     def config(self) -> _matching_config_pb2.MatchingConfig:
         """New values. Scalars carry presence: an explicit 0 or false counts."""
@@ -464,10 +470,11 @@ class UpdateConfigRequest(_message.Message):
         etag: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
         reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["clear_mask", b"clear_mask", "config", b"config", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clear_mask", b"clear_mask", "config", b"config", "etag", b"etag", "reason", b"reason", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clear_mask", b"clear_mask", "config", b"config", "etag", b"etag", "reason", b"reason", "request_id", b"request_id", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -539,6 +546,7 @@ class RollbackConfigRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Revision whose overrides come back."""
     etag: _builtins.str
@@ -547,6 +555,11 @@ class RollbackConfigRequest(_message.Message):
     """Judge and show the result without storing it."""
     reason: _builtins.str
     """Why; up to 1,000 characters."""
+    request_id: _builtins.str
+    """A UUID that the client made for this request. The same id with the same content from the same
+    principal within 24 hours is applied once and gets the first answer, so that a client may repeat
+    a call whose outcome it does not know; other content is INVALID_ARGUMENT `REQUEST_ID_REUSED`.
+    """
     def __init__(
         self,
         *,
@@ -554,10 +567,11 @@ class RollbackConfigRequest(_message.Message):
         etag: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
         reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "reason", b"reason", "revision", b"revision", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "reason", b"reason", "request_id", b"request_id", "revision", b"revision", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -758,6 +772,7 @@ class SetSecretRequest(_message.Message):
     VALUE_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name: `ai.api_key`."""
     value: _builtins.str
@@ -766,6 +781,11 @@ class SetSecretRequest(_message.Message):
     """The etag that the decision was based on; omitted: no check."""
     reason: _builtins.str
     """Why; up to 1,000 characters."""
+    request_id: _builtins.str
+    """A UUID that the client made for this request. The same id with the same content from the same
+    principal within 24 hours is applied once and gets the first answer, so that a client may repeat
+    a call whose outcome it does not know; other content is INVALID_ARGUMENT `REQUEST_ID_REUSED`.
+    """
     def __init__(
         self,
         *,
@@ -773,10 +793,11 @@ class SetSecretRequest(_message.Message):
         value: _builtins.str = ...,
         etag: _builtins.str = ...,
         reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "reason", b"reason", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "reason", b"reason", "request_id", b"request_id", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -821,22 +842,29 @@ class ClearSecretRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name: `ai.api_key`."""
     etag: _builtins.str
     """The etag that the decision was based on; omitted: no check."""
     reason: _builtins.str
     """Why; up to 1,000 characters."""
+    request_id: _builtins.str
+    """A UUID that the client made for this request. The same id with the same content from the same
+    principal within 24 hours is applied once and gets the first answer, so that a client may repeat
+    a call whose outcome it does not know; other content is INVALID_ARGUMENT `REQUEST_ID_REUSED`.
+    """
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         etag: _builtins.str = ...,
         reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

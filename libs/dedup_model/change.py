@@ -35,6 +35,7 @@ from dedup_model.tree import (
 )
 
 EVERYTHING = "*"
+MAX_PATHS = 1000
 
 
 @dataclass(frozen=True)
@@ -199,6 +200,8 @@ def _in_map(path: Path) -> Path | None:
 
 
 def _unknown(mask: str, paths: tuple[str, ...]) -> list[Violation]:
+    if len(paths) > MAX_PATHS:
+        return [Violation(mask, "TOO_LARGE", f"at most {MAX_PATHS} paths")]
     return [
         Violation(f"{mask}.paths[{i}]", "UNKNOWN_PATH", problem)
         for i, path in enumerate(paths)

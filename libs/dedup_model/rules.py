@@ -28,6 +28,8 @@ from dedup_model.tree import (
 )
 
 MAX_DOCUMENT_BYTES = 256 * 1024
+MAX_SET_ASIDE = 100
+"""Broken places that are set aside to judge the rest; beyond them, rules between fields wait."""
 SUM_TOLERANCE = 0.01
 SIGNALS = ("date", "geo", "title", "description")
 
@@ -104,7 +106,7 @@ def validated(document: Document) -> MatchingConfig:
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False, include_context=True)
         violations += [_violation(detail) for detail in details]
-        config = _without(document, [detail["loc"] for detail in details])
+        config = _without(document, [detail["loc"] for detail in details[:MAX_SET_ASIDE]])
     violations += cross_violations(config, {violation.path for violation in violations})
     if violations:
         raise InvalidRequest(violations)
@@ -216,9 +218,9 @@ def _window_warnings(config: MatchingConfig) -> list[str]:
         return ["ai: the score window lies below thresholds.low, no pair falls into it"]
     if ai.min_combined_score >= thresholds.high and thresholds.title_veto <= 0:
         return ["ai: the score window lies above thresholds.high with the veto off, it is empty"]
-    if ai.max_combined_score >= thresholds.high and thresholds.title_veto <= 0:
+    if ai.max_combined_score > thresholds.high and thresholds.title_veto <= 0:
         return ["ai: the score window ends above thresholds.high with the veto off; that is empty"]
-    if ai.min_combined_score <= thresholds.low:
+    if ai.min_combined_score < thresholds.low:
         return ["ai: the score window begins below thresholds.low; that part of it is empty"]
     return []
 

@@ -5,10 +5,11 @@ import base64
 import logging
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeAlias
 
 import grpc
+from google.protobuf.message import Message
 
 from config_service import convert
 from config_service.edits import (
@@ -49,14 +50,16 @@ class Servicer(ConfigServiceServicer):
     def __init__(self, store: Store, feed: Feed, stopping: asyncio.Event) -> None:
         self._store, self._feed, self._stopping = store, feed, stopping
         self._writers, self._waiting = asyncio.Semaphore(WRITERS), 0
-        self._serialised: tuple[tuple[str, int], bytes] = (("", 0), b"")
+        self._serialised: dict[Any, tuple[tuple[str, int], bytes]] = {}
 
-    async def GetConfig(
+    async def GetConfig(  # type: ignore[override]
         self, request: pb.GetConfigRequest, context: Context
-    ) -> pb.GetConfigResponse:
+    ) -> pb.GetConfigResponse | bytes:
         """Return the current config or a named revision."""
-        number = request.revision if request.HasField("revision") else None
-        return convert.got_config(self._feed.state, await self._revision(number))
+        state = self._feed.state
+        if not request.HasField("revision"):
+            return self._head_bytes(convert.got_config, state)
+        return convert.got_config(state, await self._revision(request.revision))
 
     async def UpdateConfig(
         self, request: pb.UpdateConfigRequest, context: Context
@@ -143,7 +146,7 @@ class Servicer(ConfigServiceServicer):
             return convert.snapshot(state, await self._revision(request.revision))
         if (request.known_epoch, request.known_revision) == state.stamp:
             return _not_modified(state)
-        return self._whole(state)
+        return self._head_bytes(convert.snapshot, state)
 
     async def AccessSecret(
         self, request: pb.AccessSecretRequest, context: Context
@@ -164,12 +167,13 @@ class Servicer(ConfigServiceServicer):
         async for event in watch.events():
             yield convert.watch_event(event)
 
-    def _whole(self, state: State) -> bytes:
-        """Return the head's snapshot, serialised once per revision."""
-        if self._serialised[0] != state.stamp:
-            message = convert.snapshot(state, state.revision)
-            self._serialised = state.stamp, message.SerializeToString()
-        return self._serialised[1]
+    def _head_bytes(self, make: Callable[[State, Revision], Message], state: State) -> bytes:
+        """Return a message of the head, serialised once per revision."""
+        stamp, answer = self._serialised.get(make, (None, b""))
+        if stamp != state.stamp:
+            answer = make(state, state.revision).SerializeToString()
+            self._serialised[make] = state.stamp, answer
+        return answer
 
     async def _apply(
         self, edit: Edit, request: Any, *, validate_only: bool = False

@@ -49,7 +49,9 @@ def test_a_database_that_cannot_be_durable_is_refused() -> None:
         memory.connect()
 
 
-@pytest.mark.parametrize("url", ["", "x", "sqlite://", "sqlite:///:memory:", "mysql://h/d", "postgresql://h"])
+@pytest.mark.parametrize(
+    "url", ["", "x", "sqlite://", "sqlite:///:memory:", "mysql://h/d", "postgresql://h"]
+)
 def test_a_url_that_names_no_sqlite_file_is_refused(url: str) -> None:
     with pytest.raises(DatabaseError):
         database.open_database(database.parse_url(url))

@@ -1,8 +1,6 @@
 """The partial update: its truth table row by row, and the laws that every update keeps."""
 
-import contextlib
 import copy
-import time
 from typing import Any
 
 import pytest
@@ -376,14 +374,13 @@ def test_an_unknown_path_is_not_repeated(path: str):
 
 @pytest.mark.parametrize("name", ["k{}", "K{}", "k{}.date", "k{}.datte"])
 @pytest.mark.parametrize("mask", ["update_mask", "clear_mask"])
-def test_a_flood_of_paths_is_answered_in_a_moment(mask: str, name: str):
+def test_a_flood_of_paths_is_refused_before_it_is_read(mask: str, name: str):
     entries = {f"k{number}": {"date": 0.5} for number in range(10_000)}
     paths = tuple(f"{MAP}.{name.format(number)}" for number in range(10_000))
     change = Change(overrides_map(entries), *((paths,) if mask == "update_mask" else (None, paths)))
-    start = time.process_time()
-    with contextlib.suppress(InvalidRequest):
+    with pytest.raises(InvalidRequest) as caught:
         change.applied_to({}, INHERITED)
-    assert time.process_time() - start < 3
+    assert [(v.path, v.rule) for v in caught.value.violations] == [(mask, "TOO_LARGE")]
 
 
 def test_all_unknown_paths_of_a_mask_are_named():

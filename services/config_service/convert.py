@@ -1,16 +1,17 @@
 """Between the service's values and the messages of `eventdedup.config.v1`."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from config_service import revision as model
 from config_service.revision import Revision, Story
-from config_service.state import SecretStatus, State
+from config_service.state import HistoryFilter, SecretStatus, State
 from config_service.watch import Bookmark, Event, GoAway, Heartbeat, Seen, WatchOptions
 from dedup_model import rules, tree
 from dedup_model.change import Change
 from dedup_model.errors import InvalidRequest, invalid
-from dedup_rpc.wire import enum_number, timestamp, to_document, to_message
+from dedup_rpc.wire import enum_number, moment, timestamp, to_document, to_message
 from eventdedup.config.v1 import config_service_pb2 as pb
 from eventdedup.config.v1.matching_config_pb2 import MatchingConfig
 
@@ -82,6 +83,25 @@ def _warnings(effective: tree.Document) -> list[str]:
         return [
             f"stored against today's rules: {v.path}: {v.description}" for v in error.violations
         ]
+
+
+def history_filter(request: pb.ListRevisionsRequest) -> HistoryFilter:
+    """Return which revisions a history shows."""
+    return HistoryFilter(
+        author=request.author,
+        path_prefix=request.path_prefix,
+        created_from=_moment(request, "created_from"),
+        created_until=_moment(request, "created_until"),
+    )
+
+
+def _moment(request: pb.ListRevisionsRequest, name: str) -> datetime | None:
+    if not request.HasField(name):  # type: ignore[arg-type]
+        return None
+    try:
+        return moment(getattr(request, name))
+    except (ValueError, OverflowError):
+        raise invalid(name, "RANGE", "a time of the years 1 to 9999") from None
 
 
 def path_changes(changes: Iterable[tuple[str, Any, Any]]) -> list[pb.PathChange]:

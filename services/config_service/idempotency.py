@@ -64,7 +64,7 @@ class Ledger:
 
     def keep(self, claim: Claim, now: datetime, before: State, after: State) -> None:
         """Store an answer, and drop those that are older than KEPT."""
-        old = IDEMPOTENCY.c.created_at < (now - KEPT).isoformat()
+        old = IDEMPOTENCY.c.created_at < (now - KEPT).isoformat(timespec="microseconds")
         self.connection.execute(delete(IDEMPOTENCY).where(old))
         answer = tree.canonical_json([_document(before), _document(after)])
         values = {
@@ -72,7 +72,7 @@ class Ledger:
             "request_id": claim.key,
             "request_hash": self.ring.keyed_hash(claim.content),
             "answer": self.ring.seal(answer, self._cell(claim)),
-            "created_at": now.isoformat(),
+            "created_at": now.isoformat(timespec="microseconds"),
         }
         self.connection.execute(insert(IDEMPOTENCY).values(values))
 

@@ -90,7 +90,8 @@ class Servicer(ConfigServiceServicer):
         size = _page_size(request.page_size)
         epoch = self._feed.state.epoch
         before = _page_start(request.page_token, epoch)
-        page = await self._feed.run_blocking(self._store.page, before, size + 1)
+        only = convert.history_filter(request)
+        page = await self._feed.run_blocking(self._store.page, before, size + 1, only)
         more = _page_token(epoch, page[size - 1].number) if len(page) > size else ""
         shown = [convert.revision(epoch, revision) for revision in page[:size]]
         return pb.ListRevisionsResponse(epoch=epoch, revisions=shown, next_page_token=more)

@@ -38,6 +38,16 @@ class State:
 
 
 @dataclass(frozen=True)
+class HistoryFilter:
+    """Which revisions a history shows; empty texts and None filter nothing."""
+
+    author: str = ""
+    path_prefix: str = ""
+    created_from: datetime | None = None
+    created_until: datetime | None = None
+
+
+@dataclass(frozen=True)
 class SecretEdit:
     """A secret to store, or to clear when `value` is None."""
 

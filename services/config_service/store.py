@@ -17,11 +17,9 @@ from config_service.cipher import KeyRing
 from config_service.database import lock_store, transaction
 from config_service.idempotency import Claim
 from config_service.revision import Layers, Revision, Story, first
-from config_service.state import State
+from config_service.state import HistoryFilter, State
 from config_service.transaction import Edit, Transaction, has_head
-from dedup_model.errors import (
-    StoreUnavailable,
-)
+from dedup_model.errors import RevisionNotFound, StoreUnavailable
 
 Clock: TypeAlias = Callable[[], datetime]
 
@@ -55,15 +53,25 @@ class Store:
         with self._transaction() as opened:
             return opened.state()
 
-    def revision(self, number: int) -> Revision:
-        """Return one revision; raises `RevisionNotFound` or `FutureRevision`."""
+    def revision(self, number: int, epoch: str | None = None) -> Revision:
+        """Return one revision; raises `RevisionNotFound` or `FutureRevision`.
+
+        With an `epoch` it is looked for in that one alone.
+        """
         with self._transaction() as opened:
+            if epoch is not None and opened.head.epoch != epoch:
+                raise RevisionNotFound("the store is in another epoch")
             return opened.revision(number)
 
-    def page(self, before: int | None, size: int) -> list[Story]:
-        """Return up to `size` revisions below `before`, newest first."""
+    def page(self, before: int | None, size: int, only: HistoryFilter | None = None) -> list[Story]:
+        """Return up to `size` revisions below `before`, newest first, without their configs."""
         with self._transaction() as opened:
-            return opened.page(before, size)
+            return opened.page(before, size, only or HistoryFilter())
+
+    def new_epoch(self) -> str:
+        """Begin another epoch, after the database was restored; returns its name."""
+        with self._transaction(writes=True) as opened:
+            return opened.new_epoch(self._clock())
 
     def apply(
         self, edit: Edit, *, validate_only: bool = False, claim: Claim | None = None

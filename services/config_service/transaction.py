@@ -6,12 +6,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, insert, or_, select, update
 
 from config_service.cipher import Cell, KeyRing
 from config_service.idempotency import Claim, Ledger
 from config_service.revision import Draft, Layers, Origin, Revision, Story
-from config_service.state import SecretEdit, SecretStatus, State
+from config_service.state import HistoryFilter, SecretEdit, SecretStatus, State
 from config_service.tables import REVISIONS, SECRETS, SETTINGS
 from dedup_model import tree
 from dedup_model.errors import (
@@ -61,11 +61,12 @@ class Transaction:
             raise RevisionNotFound("there is no such revision", head=str(head.revision))
         return self._opened(head.store_id, row)
 
-    def page(self, before: int | None, size: int) -> list[Story]:
-        """Return up to `size` revisions below `before`, newest first."""
+    def page(self, before: int | None, size: int, only: HistoryFilter) -> list[Story]:
+        """Return up to `size` revisions below `before` that a filter lets through, newest first."""
         query = select(REVISIONS).order_by(REVISIONS.c.revision.desc()).limit(size)
         if before is not None:
             query = query.where(REVISIONS.c.revision < before)
+        query = query.where(*_conditions(only))
         return [Story(**_story(row)) for row in self.connection.execute(query)]
 
     def changed_since(self, number: int) -> list[str]:
@@ -73,6 +74,13 @@ class Transaction:
         query = select(REVISIONS.c.changed_paths).where(REVISIONS.c.revision > number)
         rows = self.connection.execute(query).scalars()
         return sorted({path for text in rows for path in json.loads(text)})
+
+    def new_epoch(self, now: datetime) -> str:
+        """Give the head another epoch: revisions, etags and cursors count anew."""
+        epoch = str(uuid.uuid4())
+        values = {"epoch": epoch, "updated_at": now.isoformat(timespec="microseconds")}
+        self.connection.execute(update(SETTINGS).values(values))
+        return epoch
 
     def create(self, revision: Revision) -> None:
         """Write the first revision under new identifiers."""
@@ -170,7 +178,7 @@ class Transaction:
             insert(REVISIONS).values(
                 revision=revision.number,
                 origin=str(revision.origin),
-                created_at=revision.created_at.isoformat(),
+                created_at=revision.created_at.isoformat(timespec="microseconds"),
                 author=revision.author,
                 reason=revision.reason,
                 changed_paths=json.dumps(revision.changed_paths),
@@ -209,9 +217,24 @@ def has_head(connection: Connection) -> bool:
 def _head_values(revision: Revision) -> dict[str, Any]:
     return {
         "revision": revision.number,
-        "updated_at": revision.created_at.isoformat(),
+        "updated_at": revision.created_at.isoformat(timespec="microseconds"),
         "updated_by": revision.author,
     }
+
+
+def _conditions(only: HistoryFilter) -> list[ColumnElement[bool]]:
+    table, conditions = REVISIONS.c, []
+    if only.author:
+        conditions.append(table.author == only.author)
+    if only.path_prefix:
+        path = only.path_prefix
+        found = (table.changed_paths.contains(f'"{path}{end}', autoescape=True) for end in '".')
+        conditions.append(or_(*found))
+    if only.created_from:
+        conditions.append(table.created_at >= only.created_from.isoformat(timespec="microseconds"))
+    if only.created_until:
+        conditions.append(table.created_at < only.created_until.isoformat(timespec="microseconds"))
+    return conditions
 
 
 def _revision_cell(store_id: str, number: int) -> Cell:

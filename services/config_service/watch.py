@@ -151,7 +151,7 @@ class Watch:
             revision = state.revision
         else:
             try:
-                revision = await self.feed.run_blocking(self.store.revision, number)
+                revision = await self.feed.run_blocking(self.store.revision, number, state.epoch)
             except RevisionNotFound:
                 skipped = state.revision.number - number
                 return Seen(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from dedup_cli.reading import Problem, Record
-from dedup_rpc.channel import connect
+from dedup_rpc.channel import ANONYMOUS, Credentials, connect
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 from eventdedup.matcher.v1.matcher_service_pb2_grpc import MatcherServiceStub
 
@@ -34,10 +34,11 @@ def run(
     records: Iterable[Record],
     floor: float,
     progress: Callable[[str, int, int], None],
+    credentials: Credentials = ANONYMOUS,
 ) -> Answer:
     """Run one batch at a matcher; raises `grpc.RpcError`."""
     answer = Answer()
-    with connect(address) as channel:
+    with connect(address, credentials) as channel:
         for response in MatcherServiceStub(channel).Deduplicate(_requests(records, floor)):
             match response.WhichOneof("message"):
                 case "progress":

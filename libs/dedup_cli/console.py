@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from dedup_model.errors import DedupError, InvalidRequest, Violation
+from dedup_rpc.bearer import UnusableCredentials
 from dedup_rpc.status import RemoteError, remote_error
 
 PIPE_WIDTH = 160
@@ -19,6 +20,12 @@ ERR = Console(stderr=True, highlight=False, soft_wrap=True)
 
 FAILED = 1
 """Exit status when a service refused or could not be reached."""
+
+CHECK_TLS = (
+    " If it serves TLS, check the certificates: --tls-ca, --tls-cert and --tls-key, the names and"
+    " dates in them, and the server's client CA"
+)
+"""Shown when something answered: a TLS refusal looks like a service that is not there."""
 
 
 def fail(*lines: str) -> NoReturn:
@@ -39,6 +46,8 @@ def explained(address: str) -> Iterator[None]:
         fail(*map(_violation_line, error.violations))
     except DedupError as error:
         fail(error.message)
+    except UnusableCredentials as error:
+        fail(str(error))
     except OSError as error:
         fail(f"{error.filename or 'input or output'}: {error.strerror or 'failed'}")
     except KeyboardInterrupt:
@@ -47,7 +56,8 @@ def explained(address: str) -> Iterator[None]:
 
 def _remote_lines(error: RemoteError, address: str) -> list[str]:
     if error.code is grpc.StatusCode.UNAVAILABLE and not error.reason:
-        return [f"no service answers at {address}; is it running?"]
+        hint = "" if "onnection refused" in error.message else CHECK_TLS
+        return [f"no service answers at {address}; is it running?{hint}"]
     facts = [f"  {name}: {value}" for name, value in sorted(error.facts.items()) if value]
     lines = [_violation_line(violation) for violation in error.violations]
     message = "" if lines else f": {error.message}"

@@ -14,7 +14,9 @@ from rich.table import Table
 
 from dedup_cli import batch_client, evaluation, outputs
 from dedup_cli.console import ERR, OUT, explained
+from dedup_cli.credentials import with_credentials
 from dedup_cli.reading import read_files
+from dedup_rpc.channel import ANONYMOUS, Credentials
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 
 Files = Annotated[
@@ -23,6 +25,7 @@ Files = Annotated[
 Out = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")]
 
 
+@with_credentials
 def dedup(
     files: Files,
     output: Out,
@@ -35,6 +38,8 @@ def dedup(
     floor: Annotated[
         float, typer.Option(min=0, max=1, help="Lowest combined score of decisions.jsonl.")
     ] = 0.65,
+    *,
+    credentials: Credentials,
 ) -> None:
     """Find which listings are the same event and write the canonical events."""
     if matcher and config:
@@ -43,7 +48,8 @@ def dedup(
         records, problems = batch_client.split(read_files(files))
         began, started_at = time.monotonic(), datetime.now(UTC)
         with _matcher(matcher, config) as address, _bar() as bar:
-            answer = batch_client.run(address, records, floor, _shown(bar))
+            trusted = credentials if matcher else ANONYMOUS
+            answer = batch_client.run(address, records, floor, _shown(bar), trusted)
         facts = {
             "started_at": started_at.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - began, 3),

@@ -36,11 +36,14 @@ from dedup_model.errors import (
     Violation,
     invalid,
 )
+from dedup_rpc.changing import stamp
 
 LOG = logging.getLogger("event_dedup.authz")
 ROLES = ("reader", "editor", "matcher", "auditor", "admin", "caller", "operator")
 TOKEN_BYTES = 32
 RELOAD_SECONDS = 1.0
+NAME = r"^[A-Za-z0-9][A-Za-z0-9@._:/-]{0,99}$"
+"""What a principal may be called."""
 _BEARER = re.compile(r"Bearer ([A-Za-z0-9_-]{43})")
 
 
@@ -85,7 +88,7 @@ class _Token(BaseModel):
 
 class _Principal(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9@._:/-]{0,99}$")
+    name: str = Field(pattern=NAME)
     roles: list[str] = Field(min_length=1)
     identities: list[str] = []
     tokens: list[_Token] = []
@@ -197,7 +200,7 @@ class AuthzFile:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path, self._now, self._monotonic = path, now, monotonic
-        self._stamp, self._looked = _stamp(path), monotonic()
+        self._stamp, self._looked = stamp(path), monotonic()
         self._table = Table.load(path)
 
     def principal(self, peer: Peer) -> Principal:
@@ -207,23 +210,15 @@ class AuthzFile:
         return self._table.principal(peer, self._now())
 
     def _look(self) -> None:
-        self._looked, stamp = self._monotonic(), _stamp(self._path)
-        if stamp == self._stamp:
+        self._looked, found = self._monotonic(), stamp(self._path)
+        if found == self._stamp:
             return
-        self._stamp = stamp
+        self._stamp = found
         try:
             self._table = Table.load(self._path)
             LOG.info("%s was read again", self._path.name)
         except DedupError as error:
             LOG.error("%s is bad, the old table stays: %s", self._path.name, error.message)
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        facts = path.stat()
-    except OSError:
-        return None
-    return facts.st_ino, facts.st_mtime_ns, facts.st_size
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,15 @@
-"""Client channels: keepalive, retries of calls that are safe to repeat, a sane size limit."""
+"""Client channels: credentials, keepalive, retries of calls that are safe to repeat, size limit."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
 
 import grpc
+
+from dedup_rpc.address import is_local
+from dedup_rpc.bearer import AioToken, BlockingToken, TokenPlugin, UnusableCredentials, read_token
+from dedup_rpc.variables import path
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
@@ -34,11 +41,93 @@ OPTIONS: tuple[tuple[str, int | str], ...] = (
 )
 
 
-def connect(address: str) -> grpc.Channel:
-    """Return a channel for blocking clients; connects when first used."""
-    return grpc.insecure_channel(address, options=OPTIONS)
+@dataclass(frozen=True)
+class Credentials:
+    """What a client trusts and shows; PEM files, and a file that holds one bearer token.
+
+    A CA file turns TLS on. The token file is read at every call, so a rotated token works at once;
+    the PEM files are read when a channel is made. `server_name` replaces the address's host when
+    the server's certificate is checked. Raises `UnusableCredentials`, a ValueError, for combinations of no use.
+    """
+
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    token_file: Path | None = None
+    _: KW_ONLY
+    server_name: str | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.cert_file) != bool(self.key_file):
+            raise UnusableCredentials("a client certificate and its key are given together")
+        if self.cert_file and not self.ca_file:
+            raise UnusableCredentials("a client certificate needs the CA file of the server")
+
+    @classmethod
+    def read(cls, variables: Mapping[str, str], prefix: str) -> "Credentials":
+        """Return what `PREFIX_TLS_CA_FILE`, `_TLS_CERT_FILE`, `_TLS_KEY_FILE`, `_TOKEN_FILE` say."""
+        return cls(
+            ca_file=path(variables, f"{prefix}_TLS_CA_FILE"),
+            cert_file=path(variables, f"{prefix}_TLS_CERT_FILE"),
+            key_file=path(variables, f"{prefix}_TLS_KEY_FILE"),
+            token_file=path(variables, f"{prefix}_TOKEN_FILE"),
+        )
+
+    def require_usable(self, address: str) -> None:
+        """Raise `UnusableCredentials` or OSError for a token that cannot be read or would be overheard."""
+        if not self.token_file:
+            return
+        if not self.ca_file and not is_local(address):
+            raise UnusableCredentials(
+                "a token is sent over TLS or to this machine alone: give a CA file"
+            )
+        read_token(self.token_file)
+
+    def channel_credentials(self) -> grpc.ChannelCredentials:
+        """Return the TLS credentials, with the token in each call; raises OSError."""
+        ca, cert, key = (
+            file.read_bytes() if file else None
+            for file in (self.ca_file, self.cert_file, self.key_file)
+        )
+        tls = grpc.ssl_channel_credentials(ca, key, cert)
+        if not self.token_file:
+            return tls
+        token = grpc.metadata_call_credentials(TokenPlugin(self.token_file))
+        return grpc.composite_channel_credentials(tls, token)
+
+    def options(self) -> tuple[tuple[str, int | str], ...]:
+        """Return the channel's options."""
+        name = self.server_name
+        return (*OPTIONS, *([("grpc.ssl_target_name_override", name)] if name else []))
 
 
-def connect_aio(address: str) -> grpc.aio.Channel:
-    """Return a channel for asyncio clients; connects when first used."""
-    return grpc.aio.insecure_channel(address, options=OPTIONS)
+ANONYMOUS = Credentials()
+
+
+def connect(address: str, credentials: Credentials = ANONYMOUS) -> grpc.Channel:
+    """Return a channel for blocking clients; connects when first used.
+
+    Raises `UnusableCredentials` or OSError when the credentials cannot be used.
+    """
+    credentials.require_usable(address)
+    options = credentials.options()
+    if credentials.ca_file:
+        return grpc.secure_channel(address, credentials.channel_credentials(), options)
+    channel = grpc.insecure_channel(address, options)
+    token = credentials.token_file
+    return grpc.intercept_channel(channel, BlockingToken(token)) if token else channel
+
+
+def connect_aio(address: str, credentials: Credentials = ANONYMOUS) -> grpc.aio.Channel:
+    """Return a channel for asyncio clients; connects when first used.
+
+    Raises `UnusableCredentials` or OSError when the credentials cannot be used.
+    """
+    credentials.require_usable(address)
+    options = credentials.options()
+    if credentials.ca_file:
+        return grpc.aio.secure_channel(address, credentials.channel_credentials(), options)
+    token = credentials.token_file
+    return grpc.aio.insecure_channel(
+        address, options, interceptors=AioToken.each_kind(token) if token else None
+    )

@@ -1,4 +1,4 @@
-"""Serving: one grpc.aio server with health and reflection that drains on SIGTERM."""
+"""Serving: a grpc.aio server with health and reflection that drains on SIGTERM."""
 
 import asyncio
 import logging
@@ -10,10 +10,13 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from dedup_rpc.authz import Development, Grants
 from dedup_rpc.guard import Guard
 
 LOG = logging.getLogger("event_dedup.server")
 MAX_REQUEST_BYTES = 1024 * 1024
+REFLECTION = f"/{reflection.SERVICE_NAME}/ServerReflectionInfo"
+HEALTH = tuple(f"/{health.SERVICE_NAME}/{method}" for method in ("Check", "Watch", "List"))
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 
 OPTIONS: tuple[tuple[str, int], ...] = (
@@ -40,35 +43,43 @@ class Serving:
         self,
         services: Sequence[str],
         register: Callable[["Serving", grpc.aio.Server], None],
+        guard: Guard,
+        tls: grpc.ServerCredentials | None = None,
     ) -> None:
         self.stopping = asyncio.Event()
-        self.server = grpc.aio.server(interceptors=[Guard()], options=OPTIONS)
+        self.server = grpc.aio.server(interceptors=[guard], options=OPTIONS)
+        self.tls = tls
         self.health = health.aio.HealthServicer()
+        self.health_server: grpc.aio.Server | None = None
         self.services = tuple(services)
         register(self, self.server)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
         names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self.server)
 
-    async def start(self, address: str) -> str:
+    async def start(self, address: str, health_address: str | None = None) -> str:
         """Listen on `host:port` or `unix:path`; returns the address with the port that was bound.
 
-        Raises OSError when the address is taken or not to be bound.
+        On `health_address` health is served in plaintext, without credentials, and nothing else.
+        Raises OSError when an address is taken or not to be bound.
         """
-        try:
-            port = self.server.add_insecure_port(address)
-        except RuntimeError:
-            raise OSError(f"cannot listen on {address}: taken, or not an address here") from None
+        bound = _bind(self.server, address, self.tls)
+        if health_address:
+            self.health_server = _health_server(self.health)
+            _bind(self.health_server, health_address, None)
+            await self.health_server.start()
         await self.server.start()
         for service in ("", *self.services):
             await self.health.set(service, _SERVING)
-        return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"
+        return bound
 
     async def stop(self, grace: float) -> None:
         """Answer NOT_SERVING, tell streams to end, give calls `grace` seconds."""
         self.stopping.set()
         await self.health.enter_graceful_shutdown()
         await self.server.stop(grace)
+        if self.health_server:
+            await self.health_server.stop(0)
 
     async def signalled(self) -> None:
         """Wait for SIGTERM or SIGINT."""
@@ -79,7 +90,16 @@ class Serving:
         LOG.info("draining")
 
 
-def is_local(address: str) -> bool:
-    """Tell whether an address can be reached from this machine alone."""
-    host = address.rpartition(":")[0]
-    return address.startswith("unix:") or host in ("127.0.0.1", "localhost", "[::1]")
+def _bind(server: grpc.aio.Server, address: str, tls: grpc.ServerCredentials | None) -> str:
+    try:
+        port = server.add_secure_port(address, tls) if tls else server.add_insecure_port(address)
+    except RuntimeError:
+        raise OSError(f"cannot listen on {address}: taken, or not an address here") from None
+    return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"
+
+
+def _health_server(servicer: health.aio.HealthServicer) -> grpc.aio.Server:
+    guard = Guard(Development(), Grants({}), public=HEALTH)
+    server = grpc.aio.server(interceptors=[guard], options=OPTIONS)
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    return server

@@ -1,4 +1,4 @@
-"""The `config-service` command: serve, migrate, import-legacy, keys."""
+"""The `config-service` command: serve, migrate, import-legacy, keys, tokens."""
 
 import argparse
 import asyncio
@@ -7,13 +7,15 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
-from config_service import legacy, serving, setup
+from config_service import legacy, serving, setup, tokens
 from config_service.cipher import KeyRingError, new_key
 from config_service.database import DatabaseError
 from config_service.edits import Meta, SetSecret
 from config_service.env import VARIABLES, Env
 from dedup_model.errors import DedupError, InvalidRequest
+from dedup_rpc.authz import new_token
 from dedup_rpc.server import NotAllowed
 from dedup_rpc.variables import misspelt
 
@@ -61,7 +63,16 @@ def _parser() -> argparse.ArgumentParser:
     take.add_argument("db_url", help="SQLAlchemy URL of the earlier system's database")
     keys = commands.add_parser("keys", help="key ring").add_subparsers(dest="keys", required=True)
     keys.add_parser("generate", help="print a new key, a line of a key ring")
+    token = commands.add_parser("tokens", help="bearer tokens")
+    _add_token_options(token.add_subparsers(dest="tokens", required=True))
     return parser
+
+
+def _add_token_options(tokens: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    new = tokens.add_parser("new", help="print a new token, and its entry for authz.yaml")
+    new.add_argument("name", help="who will call with it")
+    new.add_argument("--role", action="append", required=True, help="a role; may be repeated")
+    new.add_argument("--days", type=int, default=90, help="days until it expires (90)")
 
 
 def _env(options: argparse.Namespace) -> Env:
@@ -103,11 +114,23 @@ def _keys(_: Env, __: argparse.Namespace) -> None:
     sys.stdout.write(new_key() + "\n")
 
 
+def _tokens(_: Env, options: argparse.Namespace) -> None:
+    token = new_token()
+    now = datetime.now(UTC)
+    entry = tokens.entry(options.name, options.role, token, now, options.days)
+    sys.stdout.write(token + "\n")
+    sys.stdout.flush()
+    sys.stderr.write(
+        f"# for the list `principals:` of authz.yaml; the token is not stored\n{entry}"
+    )
+
+
 COMMANDS = {
     "serve": _serve,
     "migrate": _migrate,
     "import-legacy": _import_legacy,
     "keys": _keys,
+    "tokens": _tokens,
 }
 
 if __name__ == "__main__":

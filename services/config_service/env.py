@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dedup_rpc import access
+from dedup_rpc.access import Access
 from dedup_rpc.variables import log_level, number, path
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
@@ -16,6 +18,7 @@ VARIABLES = (
     "CONFIG_KEYRING",
     "CONFIG_KEYRING_FILE",
     "CONFIG_POLL_SECONDS",
+    *access.variables("CONFIG"),
 )
 
 
@@ -26,7 +29,7 @@ class Env:
     Variables: `CONFIG_ADDRESS` (host:port or unix:path), `CONFIG_DATABASE_URL`,
     `CONFIG_KEYRING_FILE`, `CONFIG_KEYRING` (the ring itself), `CONFIG_BOOTSTRAP_FILE` (YAML),
     `CONFIG_POLL_SECONDS`, `EVENT_DEDUP_ENCRYPTION_KEY` (opens Fernet tokens of an earlier
-    system), `LOG_LEVEL`.
+    system), `LOG_LEVEL`; those of `Access` with the prefix `CONFIG`.
     """
 
     address: str = DEFAULT_ADDRESS
@@ -37,6 +40,7 @@ class Env:
     bootstrap_file: Path | None = None
     poll_seconds: float = 0.1
     log_level: str = "INFO"
+    access: Access = field(default_factory=lambda: Access("CONFIG"))
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> "Env":
@@ -50,4 +54,5 @@ class Env:
             bootstrap_file=path(variables, "CONFIG_BOOTSTRAP_FILE"),
             poll_seconds=number(variables, "CONFIG_POLL_SECONDS", 0.1, 0.01, 60),
             log_level=log_level(variables),
+            access=Access.read(variables, "CONFIG"),
         )

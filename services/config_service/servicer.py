@@ -29,6 +29,7 @@ from config_service.store import Store
 from config_service.watch import Watch
 from dedup_model import tree
 from dedup_model.errors import LimitExceeded, ReplicaBehind, invalid
+from dedup_rpc.guard import caller
 from dedup_rpc.wire import refuse_unknown_fields
 from eventdedup.config.v1 import config_service_pb2 as pb
 from eventdedup.config.v1.config_service_pb2_grpc import ConfigServiceServicer
@@ -38,7 +39,6 @@ DEFAULT_PAGE, MAX_PAGE = 50, 500
 MAX_WAIT_SECONDS = 10.0
 WRITERS, MAX_WAITING_WRITERS = 4, 200
 """Fewer writers than store threads, so that reads find one while writers wait for the lock."""
-AUTHOR = "dev"
 _PAGE = re.compile(r"(?P<epoch>[0-9a-f-]{36}):(?P<before>[1-9][0-9]{0,17})")
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -155,7 +155,7 @@ class Servicer(ConfigServiceServicer):
         """Return a secret's value."""
         require_secret_name(request.name)
         value, version = await self._feed.run_blocking(self._store.open_secret, request.name)
-        LOG.info("secret %s version %d was read", request.name, version)
+        LOG.info("secret %s version %d was read by %s", request.name, version, caller().name)
         if request.known_version == version:
             return pb.AccessSecretResponse(not_modified=True, version=version)
         return pb.AccessSecretResponse(value=value, version=version)
@@ -225,7 +225,7 @@ def _not_modified(state: State) -> pb.GetSnapshotResponse:
 
 
 def _meta(request: Any) -> Meta:
-    return Meta(author=AUTHOR, reason=request.reason, etag=request.etag)
+    return Meta(author=caller().name, reason=request.reason, etag=request.etag)
 
 
 def _claim(request: Any) -> Claim | None:
@@ -235,7 +235,9 @@ def _claim(request: Any) -> Claim | None:
     content.CopyFrom(request)
     content.ClearField("request_id")
     name = type(request).__name__.encode()
-    return Claim(AUTHOR, request.request_id, name + content.SerializeToString(deterministic=True))
+    return Claim(
+        caller().name, request.request_id, name + content.SerializeToString(deterministic=True)
+    )
 
 
 def _drift(old: Revision, after: State) -> list[str]:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -10,14 +11,14 @@ import grpc
 
 from config_service.env import Env
 from config_service.feed import Feed
+from config_service.grants import GRANTS, SERVICE
 from config_service.servicer import Servicer
 from config_service.setup import open_store
 from config_service.store import Store
-from dedup_rpc.server import NotAllowed, Serving, is_local
+from dedup_rpc.server import NotAllowed, Serving
 from eventdedup.config.v1.config_service_pb2_grpc import add_ConfigServiceServicer_to_server
 
 LOG = logging.getLogger("event_dedup.config")
-SERVICE = "eventdedup.config.v1.ConfigService"
 STORE_THREADS = 8
 GRACE_SECONDS = 6.0
 
@@ -55,21 +56,26 @@ async def start(env: Env) -> ConfigServer:
     Raises `NotAllowed`, `DatabaseError`, `KeyRingError`, `DedupError` or OSError, each with a
     message that says what to do.
     """
-    if not is_local(env.address):
-        raise NotAllowed("without credentials only loopback addresses and unix sockets are served")
-    LOG.warning("development: no credentials are asked, every caller is `dev` with all roles")
+    _require_safe(env)
+    guard, tls = env.access.guard(GRANTS), env.access.credentials()
     store = open_store(env)
     executor = ThreadPoolExecutor(STORE_THREADS, "store")
     feed = Feed(store, executor, store.state(), env.poll_seconds)
-    serving = _serving(store, feed)
-    address = await serving.start(env.address)
+    serving = Serving((SERVICE,), _registering(store, feed), guard, tls)
+    address = await serving.start(env.address, env.access.health_address)
     LOG.info("listening on %s at revision %d", address, feed.state.revision.number)
     return ConfigServer(address, serving, feed, asyncio.create_task(feed.poll()), executor)
 
 
-def _serving(store: Store, feed: Feed) -> Serving:
+def _require_safe(env: Env) -> None:
+    env.access.require_safe(env.address)
+    if env.access.is_exposed(env.address) and not (env.keyring_file or env.keyring):
+        raise NotAllowed("no key ring: set CONFIG_KEYRING_FILE (config-service keys generate)")
+
+
+def _registering(store: Store, feed: Feed) -> Callable[[Serving, grpc.aio.Server], None]:
     def register(serving: Serving, server: grpc.aio.Server) -> None:
         servicer = Servicer(store, feed, serving.stopping)
         add_ConfigServiceServicer_to_server(servicer, server)
 
-    return Serving((SERVICE,), register)
+    return register

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
+from dedup_model.errors import DedupError
 from dedup_rpc.server import NotAllowed
 from dedup_rpc.variables import misspelt
 from matcher_service import serving
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name in misspelt(os.environ, "MATCHER_", VARIABLES):
             LOG.warning("%s is no variable of this service", name)
         asyncio.run(_serve(env))
-    except (NotAllowed, OSError, ValueError) as error:
+    except (NotAllowed, DedupError, OSError, ValueError) as error:
         sys.stderr.write(f"matcher-service: {error}\n")
         sys.exit(CONFIG_ERROR)
 

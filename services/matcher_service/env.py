@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from dedup_rpc import access
+from dedup_rpc.access import Access
+from dedup_rpc.channel import ANONYMOUS, Credentials
 from dedup_rpc.variables import log_level, number, path
 
 DEFAULT_ADDRESS = "127.0.0.1:50052"
@@ -26,9 +29,14 @@ VARIABLES = (
     "MATCHER_CONFIG_ADDRESS",
     "MATCHER_CONFIG_RUNGS",
     "MATCHER_CONFIG_TIMEOUT_SECONDS",
+    "MATCHER_CONFIG_TLS_CA_FILE",
+    "MATCHER_CONFIG_TLS_CERT_FILE",
+    "MATCHER_CONFIG_TLS_KEY_FILE",
+    "MATCHER_CONFIG_TOKEN_FILE",
     "MATCHER_MAX_LISTINGS",
     "MATCHER_MAX_STALENESS_SECONDS",
     "MATCHER_STATE_DIR",
+    *access.variables("MATCHER"),
 )
 
 
@@ -40,7 +48,8 @@ class Env:
     `MATCHER_CONFIG_RUNGS` (allowed sources, comma-separated, of live, memory, file, bootstrap),
     `MATCHER_CONFIG_TIMEOUT_SECONDS`, `MATCHER_MAX_STALENESS_SECONDS`, `MATCHER_STATE_DIR`,
     `MATCHER_BOOTSTRAP_FILE` (YAML), `MATCHER_MAX_LISTINGS`, `EVENT_DEDUP_GEMINI_API_KEY` (used with
-    the bootstrap rung alone, and turns `ai.enabled` on there), `LOG_LEVEL`.
+    the bootstrap rung alone, and turns `ai.enabled` on there), `LOG_LEVEL`; those of `Access` with
+    the prefix `MATCHER`; towards ConfigService those of `Credentials` with `MATCHER_CONFIG`.
     """
 
     address: str = DEFAULT_ADDRESS
@@ -53,6 +62,8 @@ class Env:
     api_key: str | None = field(default=None, repr=False)
     max_listings: int = 1_000_000
     log_level: str = "INFO"
+    access: Access = field(default_factory=lambda: Access("MATCHER"))
+    config_credentials: Credentials = ANONYMOUS
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> "Env":
@@ -75,6 +86,8 @@ class Env:
                 number(variables, "MATCHER_MAX_LISTINGS", default.max_listings, 1, 10_000_000)
             ),
             log_level=log_level(variables),
+            access=Access.read(variables, "MATCHER"),
+            config_credentials=Credentials.read(variables, "MATCHER_CONFIG"),
         )
 
 

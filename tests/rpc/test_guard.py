@@ -8,7 +8,8 @@ import grpc
 import pytest
 
 from dedup_model.errors import LimitExceeded
-from dedup_rpc.guard import where
+from dedup_rpc.authz import ROLES, Development, Grants
+from dedup_rpc.guard import Guard, where
 from dedup_rpc.server import Serving
 from dedup_rpc.status import remote_error
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
@@ -20,6 +21,8 @@ from eventdedup.matcher.v1.matcher_service_pb2_grpc import (
 
 SERVICE = "eventdedup.matcher.v1.MatcherService"
 SECRET = "do-not-show-me"
+METHODS = (f"/{SERVICE}/Deduplicate", f"/{SERVICE}/DeduplicateBatch")
+OPEN = Guard(Development(), Grants(dict.fromkeys(METHODS, frozenset(ROLES))))
 
 
 class Failing(MatcherServiceServicer):
@@ -43,7 +46,7 @@ async def channel() -> AsyncIterator[grpc.aio.Channel]:
     def register(_: Serving, server: grpc.aio.Server) -> None:
         add_MatcherServiceServicer_to_server(Failing(), server)
 
-    serving = Serving((SERVICE,), register)
+    serving = Serving((SERVICE,), register, OPEN)
     address = await serving.start("127.0.0.1:0")
     async with grpc.aio.insecure_channel(address) as opened:
         yield opened
@@ -123,7 +126,7 @@ async def test_a_message_over_one_mebibyte_is_refused(channel: grpc.aio.Channel)
 
 
 async def test_a_taken_port_is_refused_loudly() -> None:
-    first, second = (Serving((SERVICE,), lambda *_: None) for _ in range(2))
+    first, second = (Serving((SERVICE,), lambda *_: None, OPEN) for _ in range(2))
     address = await first.start("127.0.0.1:0")
     with pytest.raises(OSError, match="cannot listen on"):
         await second.start(address)

@@ -1,0 +1,114 @@
+"""What a service asks of its callers, and where it may ask nothing: read once with its Env."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import grpc
+
+from dedup_rpc.address import is_local
+from dedup_rpc.authz import ROLES, AuthzFile, Development, Grants, Policy
+from dedup_rpc.guard import Guard
+from dedup_rpc.server import HEALTH, NotAllowed
+from dedup_rpc.tls import ServerFiles
+from dedup_rpc.variables import path
+
+LOG = logging.getLogger("event_dedup.access")
+STAGES = ("development", "production")
+NAMES = ("AUTHZ_FILE", "HEALTH_ADDRESS", "TLS_CERT_FILE", "TLS_CLIENT_CA_FILE", "TLS_KEY_FILE")
+
+
+@dataclass(frozen=True)
+class Access:
+    """Files and addresses named by `PREFIX_` variables, and the stage that all services share.
+
+    Variables: `PREFIX_AUTHZ_FILE` (principals), `PREFIX_TLS_CERT_FILE`, `PREFIX_TLS_KEY_FILE`,
+    `PREFIX_TLS_CLIENT_CA_FILE` (then each client must show a certificate), `PREFIX_HEALTH_ADDRESS`
+    (plaintext, health alone), `EVENT_DEDUP_ENV` (development or production), `GRPC_TRACE`.
+    """
+
+    prefix: str
+    authz_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    client_ca_file: Path | None = None
+    health_address: str | None = None
+    production: bool = False
+    traced: bool = False
+    recheck_seconds: float = 15.0
+
+    @classmethod
+    def read(cls, variables: Mapping[str, str], prefix: str) -> "Access":
+        """Return what the variables say; raises ValueError that names the variable."""
+        return cls(
+            prefix=prefix,
+            authz_file=path(variables, f"{prefix}_AUTHZ_FILE"),
+            cert_file=path(variables, f"{prefix}_TLS_CERT_FILE"),
+            key_file=path(variables, f"{prefix}_TLS_KEY_FILE"),
+            client_ca_file=path(variables, f"{prefix}_TLS_CLIENT_CA_FILE"),
+            health_address=variables.get(f"{prefix}_HEALTH_ADDRESS") or None,
+            production=_stage(variables) == "production",
+            traced=bool(variables.get("GRPC_TRACE")),
+        )
+
+    def require_safe(self, address: str) -> None:
+        """Raise `NotAllowed` with all reasons why `address` must not be served like this."""
+        if reasons := list(self._reasons(address)):
+            raise NotAllowed("; ".join(reasons))
+        if not self.authz_file:
+            LOG.warning("development: no credentials are asked, every caller is `dev`, all roles")
+
+    def _reasons(self, address: str) -> Iterator[str]:
+        if self.production and self.traced:
+            yield "GRPC_TRACE writes bearer tokens to the log: unset it in production"
+        if bool(self.cert_file) != bool(self.key_file):
+            yield f"set {self.prefix}_TLS_CERT_FILE and {self.prefix}_TLS_KEY_FILE together"
+        if self.client_ca_file and not self.cert_file:
+            yield f"{self.prefix}_TLS_CLIENT_CA_FILE needs {self.prefix}_TLS_CERT_FILE"
+        if not self.is_exposed(address):
+            return
+        where = "production" if self.production else "an address beyond loopback"
+        if not self.cert_file:
+            yield f"{where} needs TLS: set {self.prefix}_TLS_CERT_FILE and {self.prefix}_TLS_KEY_FILE"
+        if not self.authz_file:
+            yield f"{where} needs credentials: set {self.prefix}_AUTHZ_FILE"
+
+    def is_exposed(self, address: str) -> bool:
+        """Tell whether the conveniences of development end here."""
+        return self.production or not is_local(address)
+
+    def guard(self, grants: Grants) -> Guard:
+        """Return the guard; health is open without TLS, and for every role with it.
+
+        Raises `InvalidRequest` that names the bad entries of the principals' file, or OSError.
+        """
+        policy = self._policy()
+        if not self.cert_file:
+            return Guard(policy, grants, HEALTH, self.recheck_seconds)
+        everybody = dict.fromkeys(HEALTH, frozenset(ROLES))
+        return Guard(policy, Grants({**grants.roles, **everybody}), (), self.recheck_seconds)
+
+    def _policy(self) -> Policy:
+        if self.authz_file:
+            return AuthzFile(self.authz_file, lambda: datetime.now(UTC))
+        return Development()
+
+    def credentials(self) -> grpc.ServerCredentials | None:
+        """Return the TLS credentials, None for plaintext; raises `NotAllowed` for bad files."""
+        if not self.cert_file or not self.key_file:
+            return None
+        return ServerFiles(self.cert_file, self.key_file, self.client_ca_file).credentials()
+
+
+def variables(prefix: str) -> tuple[str, ...]:
+    """Return the names of the variables with a prefix."""
+    return tuple(f"{prefix}_{name}" for name in NAMES)
+
+
+def _stage(variables: Mapping[str, str]) -> str:
+    stage = variables.get("EVENT_DEDUP_ENV") or "development"
+    if stage not in STAGES:
+        raise ValueError(f"EVENT_DEDUP_ENV must be one of {', '.join(STAGES)}")
+    return stage

@@ -1,0 +1,15 @@
+"""Which roles may call which RPC of MatcherService; what is not here is denied."""
+
+from dedup_rpc.authz import Grants
+from dedup_rpc.server import REFLECTION
+
+SERVICE = "eventdedup.matcher.v1.MatcherService"
+CALLERS = frozenset(("caller", "operator"))
+
+GRANTS = Grants(
+    {
+        f"/{SERVICE}/Deduplicate": CALLERS,
+        f"/{SERVICE}/DeduplicateBatch": CALLERS,
+        REFLECTION: CALLERS,
+    }
+)

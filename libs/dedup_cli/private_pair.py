@@ -23,9 +23,9 @@ def private_pair(settings_file: Path | None) -> Iterator[str]:
 
     Raises what the services raise when they cannot start, `InvalidRequest` for the file.
     """
-    logging.getLogger("event_dedup").setLevel(logging.ERROR)
-    logging.getLogger("alembic").setLevel(logging.ERROR)
     with (
+        _quiet("event_dedup"),
+        _quiet("alembic"),
         tempfile.TemporaryDirectory(prefix="event-dedup-", dir=_short()) as folder,
         _loop() as loop,
     ):
@@ -35,6 +35,18 @@ def private_pair(settings_file: Path | None) -> Iterator[str]:
             yield pair.matcher_env.address
         finally:
             asyncio.run_coroutine_threadsafe(pair.stop(), loop).result()
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Let a logger tell errors alone."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _short() -> str | None:

@@ -1,6 +1,7 @@
 """Real certificates, real principals and real services with TLS."""
 
 import datetime as dt
+import gc
 import ipaddress
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -192,6 +193,8 @@ async def config_service(tmp_path: Path) -> AsyncIterator[Callable[[Access], Awa
     yield start
     for server in running:
         await server.stop(0)
+    running.clear()
+    gc.collect()
 
 
 @pytest.fixture
@@ -213,6 +216,8 @@ async def matcher_service() -> AsyncIterator[Callable[..., Awaitable[str]]]:
     yield start
     for server in running:
         await server.stop(0)
+    running.clear()
+    gc.collect()
 
 
 @pytest.fixture

@@ -74,7 +74,9 @@ def started(
 ) -> tuple[Any, str]:
     """Return a server's process and address."""
     ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=run_server, args=(make, theirs, FIRST_CORE))
+    process = multiprocessing.get_context("spawn").Process(
+        target=run_server, args=(make, theirs, FIRST_CORE)
+    )
     process.start()
     for message in first:
         ours.send(message)

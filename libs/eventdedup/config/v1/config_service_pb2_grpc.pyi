@@ -31,9 +31,10 @@ class ConfigServiceStub:
 
     Every error is a google.rpc.Status with an ErrorInfo of domain `eventdedup`; INVALID_ARGUMENT
     also carries a BadRequest that lists all violations. Not applied: INVALID_ARGUMENT,
-    FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE, NOT_FOUND, RESOURCE_EXHAUSTED. Unknown whether
-    applied: UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, INTERNAL. Any RPC may fail with
-    FAILED_PRECONDITION `KEY_NOT_IN_RING`, DATA_LOSS `CIPHERTEXT_INVALID` and UNAVAILABLE
+    FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE, NOT_FOUND, UNAUTHENTICATED, PERMISSION_DENIED,
+    RESOURCE_EXHAUSTED. Unknown whether applied: UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
+    Any RPC may fail with UNAUTHENTICATED without valid credentials, PERMISSION_DENIED without a role
+    that may call it, FAILED_PRECONDITION `KEY_NOT_IN_RING`, DATA_LOSS `CIPHERTEXT_INVALID` and UNAVAILABLE
     `STORE_UNAVAILABLE`.
     """
 
@@ -95,9 +96,10 @@ class ConfigServiceAsyncStub(ConfigServiceStub):
 
     Every error is a google.rpc.Status with an ErrorInfo of domain `eventdedup`; INVALID_ARGUMENT
     also carries a BadRequest that lists all violations. Not applied: INVALID_ARGUMENT,
-    FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE, NOT_FOUND, RESOURCE_EXHAUSTED. Unknown whether
-    applied: UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, INTERNAL. Any RPC may fail with
-    FAILED_PRECONDITION `KEY_NOT_IN_RING`, DATA_LOSS `CIPHERTEXT_INVALID` and UNAVAILABLE
+    FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE, NOT_FOUND, UNAUTHENTICATED, PERMISSION_DENIED,
+    RESOURCE_EXHAUSTED. Unknown whether applied: UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
+    Any RPC may fail with UNAUTHENTICATED without valid credentials, PERMISSION_DENIED without a role
+    that may call it, FAILED_PRECONDITION `KEY_NOT_IN_RING`, DATA_LOSS `CIPHERTEXT_INVALID` and UNAVAILABLE
     `STORE_UNAVAILABLE`.
     """
 
@@ -155,9 +157,10 @@ class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Every error is a google.rpc.Status with an ErrorInfo of domain `eventdedup`; INVALID_ARGUMENT
     also carries a BadRequest that lists all violations. Not applied: INVALID_ARGUMENT,
-    FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE, NOT_FOUND, RESOURCE_EXHAUSTED. Unknown whether
-    applied: UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, INTERNAL. Any RPC may fail with
-    FAILED_PRECONDITION `KEY_NOT_IN_RING`, DATA_LOSS `CIPHERTEXT_INVALID` and UNAVAILABLE
+    FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE, NOT_FOUND, UNAUTHENTICATED, PERMISSION_DENIED,
+    RESOURCE_EXHAUSTED. Unknown whether applied: UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
+    Any RPC may fail with UNAUTHENTICATED without valid credentials, PERMISSION_DENIED without a role
+    that may call it, FAILED_PRECONDITION `KEY_NOT_IN_RING`, DATA_LOSS `CIPHERTEXT_INVALID` and UNAVAILABLE
     `STORE_UNAVAILABLE`.
     """
 

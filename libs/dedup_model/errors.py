@@ -79,6 +79,12 @@ class FutureRevision(DedupError):
     reason = "FUTURE_REVISION"
 
 
+class RevisionCompacted(DedupError):
+    """The revision was removed from the history for its age."""
+
+    reason = "REVISION_COMPACTED"
+
+
 class SecretUnknown(DedupError):
     """No secret has this name."""
 
@@ -89,6 +95,18 @@ class SecretNotSet(DedupError):
     """The secret exists by name but has no value."""
 
     reason = "SECRET_NOT_SET"
+
+
+class KeyringUnavailable(DedupError):
+    """The service is sealed: it has no key ring, a bad one, or one that does not open this store."""
+
+    reason = "KEYRING_UNAVAILABLE"
+
+
+class PlaintextRefused(DedupError):
+    """A cell of an earlier system is not sealed, and reading such cells is not allowed."""
+
+    reason = "PLAINTEXT_REFUSED"
 
 
 class KeyNotInRing(DedupError):

@@ -1,4 +1,4 @@
-"""The one YAML loader: no aliases, no tags, no duplicate keys, string keys, size and depth caps."""
+"""The one reader and writer of YAML: no aliases, no tags, no duplicate keys, string keys, size and depth caps."""
 
 import math
 import re
@@ -38,6 +38,9 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: Node, deep: bool = False) -> Any:
         """Return a value; refuses numbers and texts that JSON could not hold."""
+        if isinstance(node, ScalarNode) and "${" in node.value:
+            text = "variables are not expanded, and secrets do not belong here"
+            raise _at(node.start_mark, "SECRET_IN_YAML", text)
         if isinstance(node, ScalarNode) and not _holds(node):
             raise _syntax(node.start_mark.line)
         return super().construct_object(node, deep)
@@ -110,3 +113,8 @@ def load(path: Path) -> dict[str, Any]:
         return parse(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
         raise invalid(path.name, "FILE_UNREADABLE", "cannot be read as UTF-8 text") from None
+
+
+def dump(document: dict[str, Any]) -> str:
+    """Return a document as YAML that `parse` reads back as it was."""
+    return str(yaml.safe_dump(document, allow_unicode=True, sort_keys=True, width=100))

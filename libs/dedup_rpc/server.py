@@ -18,6 +18,7 @@ MAX_REQUEST_BYTES = 1024 * 1024
 REFLECTION = f"/{reflection.SERVICE_NAME}/ServerReflectionInfo"
 HEALTH = tuple(f"/{health.SERVICE_NAME}/{method}" for method in ("Check", "Watch", "List"))
 _SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.so_reuseport", 0),
@@ -57,10 +58,13 @@ class Serving:
         names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self.server)
 
-    async def start(self, address: str, health_address: str | None = None) -> str:
+    async def start(
+        self, address: str, health_address: str | None = None, *, healthy: bool = True
+    ) -> str:
         """Listen on `host:port` or `unix:path`; returns the address with the port that was bound.
 
         On `health_address` health is served in plaintext, without credentials, and nothing else.
+        Health answers NOT_SERVING while the service is not `healthy`, see `tell`.
         Raises OSError when an address is taken or not to be bound.
         """
         bound = _bind(self.server, address, self.tls)
@@ -69,9 +73,13 @@ class Serving:
             _bind(self.health_server, health_address, None)
             await self.health_server.start()
         await self.server.start()
-        for service in ("", *self.services):
-            await self.health.set(service, _SERVING)
+        await self.tell(healthy=healthy)
         return bound
+
+    async def tell(self, *, healthy: bool) -> None:
+        """Let health say whether the service can do its work."""
+        for service in ("", *self.services):
+            await self.health.set(service, _SERVING if healthy else _NOT_SERVING)
 
     async def stop(self, grace: float) -> None:
         """Answer NOT_SERVING, tell streams to end, give calls `grace` seconds."""

@@ -27,6 +27,9 @@ CODES: dict[type[DedupError], grpc.StatusCode] = {
     errors.RevisionConflict: grpc.StatusCode.ABORTED,
     errors.RevisionNotFound: grpc.StatusCode.NOT_FOUND,
     errors.FutureRevision: grpc.StatusCode.OUT_OF_RANGE,
+    errors.RevisionCompacted: grpc.StatusCode.OUT_OF_RANGE,
+    errors.KeyringUnavailable: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.PlaintextRefused: grpc.StatusCode.FAILED_PRECONDITION,
     errors.SecretUnknown: grpc.StatusCode.NOT_FOUND,
     errors.SecretNotSet: grpc.StatusCode.FAILED_PRECONDITION,
     errors.KeyNotInRing: grpc.StatusCode.FAILED_PRECONDITION,
@@ -103,15 +106,17 @@ class RemoteError:
     message: str
     facts: dict[str, str]
     violations: tuple[Violation, ...]
+    retry_seconds: float | None = None
 
 
 def remote_error(error: Any) -> RemoteError:
     """Return what a `grpc.RpcError` says; works for any status, with or without details."""
-    info, bad = ErrorInfo(), BadRequest()
+    info, bad, retry = ErrorInfo(), BadRequest(), RetryInfo()
     status = rpc_status.from_call(error) if error.trailing_metadata() else None
     for detail in status.details if status else ():
         detail.Unpack(info)
         detail.Unpack(bad)
+        detail.Unpack(retry)
     violations = (Violation(v.field, v.reason, v.description) for v in bad.field_violations)
     return RemoteError(
         error.code(),
@@ -119,4 +124,24 @@ def remote_error(error: Any) -> RemoteError:
         error.details() or "",
         dict(info.metadata),
         tuple(violations),
+        _seconds(retry) if retry.HasField("retry_delay") else None,
     )
+
+
+def _seconds(retry: RetryInfo) -> float:
+    return max(float(retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9), 0.0)
+
+
+_BY_REASON = {kind.reason: kind for kind in CODES if kind is not InvalidRequest}
+
+
+def domain_error(remote: RemoteError) -> DedupError | None:
+    """Return the domain error that a status stands for; None when it names no reason of ours."""
+    if remote.code is grpc.StatusCode.INVALID_ARGUMENT and remote.violations:
+        return InvalidRequest(remote.violations)
+    kind = _BY_REASON.get(remote.reason)
+    if kind is None or CODES[kind] is not remote.code:
+        return None
+    error = kind(remote.message)
+    error.facts = dict(remote.facts)
+    return error

@@ -1,4 +1,4 @@
-"""The `config-service` command: serve, migrate, import-legacy, keys, tokens."""
+"""The `config-service` command: serve, migrate, keys, store, load, tokens, import-legacy."""
 
 import argparse
 import asyncio
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from config_service import legacy, serving, setup, tokens
-from config_service.cipher import KeyRingError, new_key
+from config_service import legacy, serving, setup, tokens, upkeep_commands
+from config_service.cipher import KeyRingError
 from config_service.database import DatabaseError
 from config_service.edits import Meta, SetSecret
 from config_service.env import VARIABLES, Env
@@ -61,8 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("migrate", help="bring the database up to this release")
     take = commands.add_parser("import-legacy", help="take an earlier system's settings row over")
     take.add_argument("db_url", help="SQLAlchemy URL of the earlier system's database")
-    keys = commands.add_parser("keys", help="key ring").add_subparsers(dest="keys", required=True)
-    keys.add_parser("generate", help="print a new key, a line of a key ring")
+    upkeep_commands.add_parsers(commands)
     token = commands.add_parser("tokens", help="bearer tokens")
     _add_token_options(token.add_subparsers(dest="tokens", required=True))
     return parser
@@ -110,10 +109,6 @@ def _import_legacy(env: Env, options: argparse.Namespace) -> None:
     sys.stdout.write(f"ai.api_key: {'set' if after.secret('ai.api_key').is_set else 'not set'}\n")
 
 
-def _keys(_: Env, __: argparse.Namespace) -> None:
-    sys.stdout.write(new_key() + "\n")
-
-
 def _tokens(_: Env, options: argparse.Namespace) -> None:
     token = new_token()
     now = datetime.now(UTC)
@@ -129,7 +124,9 @@ COMMANDS = {
     "serve": _serve,
     "migrate": _migrate,
     "import-legacy": _import_legacy,
-    "keys": _keys,
+    "keys": upkeep_commands.keys,
+    "load": upkeep_commands.load,
+    "store": upkeep_commands.store,
     "tokens": _tokens,
 }
 

@@ -22,12 +22,16 @@ from cryptography.exceptions import InvalidTag
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from dedup_model.errors import CiphertextInvalid, KeyNotInRing
+from dedup_model.errors import CiphertextInvalid, KeyNotInRing, PlaintextRefused
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
+MAX_KEYS = 16
 PREFIX = "cse2"
 PLAIN = "plain:"
+FERNET = "gAAAA"
+LEGACY_TABLE = "config_secrets"
+"""The one table whose cells an earlier system may have written."""
 
 
 class KeyRingError(Exception):
@@ -59,15 +63,35 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Legacy:
+    """What opens the secrets of an earlier system: its Fernet key, and leave to read plain text."""
+
+    fernet_key: str | None = field(default=None, repr=False)
+    allow_plain: bool = False
+
+    def open(self, token: str) -> bytes:
+        """Return the value of a legacy cell; raises `KeyNotInRing` or `PlaintextRefused`."""
+        if token.startswith(PLAIN) and not self.allow_plain:
+            raise PlaintextRefused("a cell is not sealed; allow it with CONFIG_ALLOW_PLAIN=1")
+        try:
+            return open_legacy(token, self.fernet_key).encode()
+        except KeyRingError:
+            text = "EVENT_DEDUP_ENCRYPTION_KEY does not open a cell of the earlier system"
+            raise KeyNotInRing(text, key_id="fernet") from None
+
+
+@dataclass(frozen=True)
 class KeyRing:
-    """Keys by id; the first one seals, all of them open."""
+    """Keys by id; one seals, all of them open."""
 
     keys: dict[str, bytes] = field(repr=False)
+    writer: str = ""
+    legacy: Legacy = Legacy()
 
     @property
     def primary(self) -> str:
-        """Return the id of the key that seals."""
-        return next(iter(self.keys))
+        """Return the id of the key that seals: the named one, else the first."""
+        return self.writer or next(iter(self.keys))
 
     def seal(self, value: bytes, cell: Cell) -> str:
         """Return the token of `value` for its place."""
@@ -80,6 +104,8 @@ class KeyRing:
         """Return the value of a token; raises `KeyNotInRing` or `CiphertextInvalid`."""
         if not isinstance(token, str):
             raise _invalid(cell)
+        if token.startswith((FERNET, PLAIN)) and cell.table == LEGACY_TABLE:
+            return self.legacy.open(token)
         prefix, _, rest = token.partition(".")
         key_id, _, body = rest.partition(".")
         if prefix != PREFIX:
@@ -97,24 +123,33 @@ class KeyRing:
         except (InvalidTag, ValueError, binascii.Error):
             raise _invalid(cell) from None
 
-    def fingerprint(self, value: bytes) -> str:
-        """Return 12 hex digits of a keyed hash, to compare values without showing them."""
-        return self.keyed_hash(value)[:12]
 
-    def keyed_hash(self, value: bytes) -> str:
-        """Return a keyed hash in hex."""
-        return _keyed_hash(self.keys[self.primary], value)
+@dataclass(frozen=True)
+class StoreKey:
+    """The key that a store keeps for life, itself sealed: its keyed hashes outlive rotations."""
 
-    def is_hash(self, stored: str, value: bytes) -> bool:
-        """Tell whether a keyed hash was made of `value` by a key of this ring."""
-        return any(
-            hmac.compare_digest(stored, _keyed_hash(key, value)) for key in self.keys.values()
-        )
+    value: bytes = field(repr=False)
+
+    @classmethod
+    def new(cls) -> "StoreKey":
+        """Return a random one."""
+        return cls(secrets.token_bytes(KEY_BYTES))
+
+    def hash(self, purpose: str, value: bytes) -> str:
+        """Return the HMAC-SHA-256 of `value` under the key of one purpose, in hex."""
+        derived = hmac.digest(self.value, purpose.encode(), "sha256")
+        return hmac.digest(derived, value, "sha256").hex()
+
+    def is_hash(self, stored: str, purpose: str, value: bytes) -> bool:
+        """Tell whether `stored` is the hash of `value`."""
+        return hmac.compare_digest(stored, self.hash(purpose, value))
 
 
-def _keyed_hash(key: bytes, value: bytes) -> str:
-    derived = hmac.digest(key, b"event-dedup fingerprint", "sha256")
-    return hmac.digest(derived, value, "sha256").hex()
+def key_id_of(token: str) -> str:
+    """Return the id of the key that sealed a token; `fernet` or `plain` for a legacy cell."""
+    if token.startswith(FERNET):
+        return "fernet"
+    return "plain" if token.startswith(PLAIN) else token.split(".", 2)[1] if "." in token else ""
 
 
 def _invalid(cell: Cell) -> CiphertextInvalid:
@@ -142,9 +177,13 @@ def parse_ring(lines: Iterable[str]) -> KeyRing:
         text = line.partition("#")[0].strip()
         if text:
             key = _key(text, number)
+            if key_id(key) in keys:
+                raise KeyRingError(f"line {number} of the key ring repeats a key")
             keys[key_id(key)] = key
     if not keys:
         raise KeyRingError("the key ring holds no key")
+    if len(keys) > MAX_KEYS:
+        raise KeyRingError(f"the key ring holds more than {MAX_KEYS} keys")
     return KeyRing(keys)
 
 

@@ -4,10 +4,14 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from google.protobuf import json_format
+from google.protobuf.struct_pb2 import Struct
+
 from config_service import revision as model
 from config_service.revision import Revision, Story
 from config_service.state import HistoryFilter, SecretStatus, State
-from config_service.watch import Bookmark, Event, GoAway, Heartbeat, Seen, WatchOptions
+from config_service.steps import Seen
+from config_service.watch import Bookmark, Event, GoAway, Heartbeat, WatchOptions
 from dedup_model import rules, tree
 from dedup_model.change import Change
 from dedup_model.errors import InvalidRequest, invalid
@@ -72,7 +76,26 @@ def got_config(state: State, shown: Revision) -> pb.GetConfigResponse:
         secrets=[secret(status) for status in state.secrets],
         has_api_key=any(s.is_set for s in state.secrets if s.name == "ai.api_key"),
         warnings=_warnings(shown.layers.effective),
+        evidence=_struct(shown.evidence),
     )
+
+
+def _struct(document: tree.Document | None) -> Struct | None:
+    if document is None:
+        return None
+    struct = Struct()
+    struct.update(document)
+    return struct
+
+
+def evidence_of(request: pb.UpdateConfigRequest) -> tree.Document | None:
+    """Return the figures that speak for an update; raises `InvalidRequest` for no JSON."""
+    if not request.HasField("evidence"):
+        return None
+    try:
+        return json_format.MessageToDict(request.evidence)
+    except (json_format.Error, ValueError):
+        raise invalid("evidence", "NOT_FINITE", "every value set, finite numbers only") from None
 
 
 def _warnings(effective: tree.Document) -> list[str]:
@@ -170,6 +193,11 @@ def watch_options(request: pb.WatchConfigRequest) -> WatchOptions:
         after=request.after_revision if request.HasField("after_revision") else None,
         heartbeat=request.heartbeat_seconds if request.HasField("heartbeat_seconds") else 15.0,
     )
+
+
+def watch_bytes(event: Event) -> bytes:
+    """Return one message of a watch, serialised."""
+    return watch_event(event).SerializeToString()
 
 
 def watch_event(event: Event) -> pb.WatchConfigResponse:

@@ -1,12 +1,14 @@
 """What callers may ask of the head: updates, rollbacks and secrets, judged but not yet stored."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from config_service.revision import Draft, Layers, Origin
 from config_service.state import SecretEdit, State
 from config_service.transaction import Transaction
+from dedup_model import tree
 from dedup_model.change import EVERYTHING, Change
 from dedup_model.errors import RevisionConflict, SecretUnknown, invalid
 from dedup_model.matching_config import SECRET_NAMES
@@ -15,6 +17,7 @@ from dedup_model.tree import Document
 
 MAX_REASON = 1000
 MAX_SECRET = 4096
+MAX_EVIDENCE = 16 * 1024
 _ETAG = re.compile(r"[0-9a-f-]{36}:[1-9][0-9]{0,17}")
 
 
@@ -67,6 +70,10 @@ class Update:
 
     change: Change
     meta: Meta
+    evidence: Document | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        require_evidence(self.evidence)
 
     def __call__(self, transaction: Transaction, head: State) -> Draft | None:
         """Return the draft, or None when nothing would change."""
@@ -77,7 +84,7 @@ class Update:
         self.meta.require_current(transaction, head)
         layers = head.revision.layers
         overrides = self.change.applied_to(layers.overrides, layers.inherited)
-        return _draft(head, overrides, Origin.UPDATE, self.meta)
+        return _draft(head, overrides, Origin.UPDATE, self.meta, "UpdateConfig", self.evidence)
 
 
 @dataclass(frozen=True)
@@ -91,13 +98,63 @@ class Rollback:
         """Return the draft, or None when nothing would change."""
         self.meta.require_current(transaction, head)
         old = transaction.revision(self.number)
-        return _draft(head, old.layers.overrides, Origin.ROLLBACK, self.meta)
+        overrides = old.layers.overrides
+        return _draft(head, overrides, Origin.ROLLBACK, self.meta, "RollbackConfig")
 
 
-def _draft(head: State, overrides: Document, origin: Origin, meta: Meta) -> Draft | None:
+@dataclass(frozen=True)
+class Import:
+    """The overrides of a document, all of them."""
+
+    overrides: Document = field(repr=False)
+    meta: Meta
+    action: str = "ImportConfig"
+
+    def __call__(self, transaction: Transaction, head: State) -> Draft | None:
+        """Return the draft, or None when nothing would change."""
+        self.meta.require_current(transaction, head)
+        return _draft(head, self.overrides, Origin.IMPORT, self.meta, self.action)
+
+
+def _draft(
+    head: State,
+    overrides: Document,
+    origin: Origin,
+    meta: Meta,
+    action: str,
+    evidence: Document | None = None,
+) -> Draft | None:
     layers: Layers = head.revision.layers.with_overrides(overrides)
-    same = layers == head.revision.layers
-    return None if same else Draft(layers, origin, meta.author, meta.reason)
+    if layers == head.revision.layers:
+        return None
+    return Draft(layers, origin, meta.author, meta.reason, action, evidence=evidence)
+
+
+def require_evidence(evidence: Document | None) -> None:
+    """Raise `InvalidRequest` for evidence that is too large or holds what no text may hold."""
+    if evidence is None:
+        return
+    try:
+        text = tree.canonical_json(evidence)
+    except ValueError:
+        raise invalid("evidence", "NOT_FINITE", "finite numbers only") from None
+    if len(text) > MAX_EVIDENCE:
+        raise invalid("evidence", "TOO_LARGE", f"at most {MAX_EVIDENCE} bytes as JSON")
+    for found in _texts(evidence):
+        if problem := text_problem(found):
+            raise invalid("evidence", *problem)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case dict():
+            for name, inner in value.items():
+                yield from (name, *_texts(inner))
+        case list():
+            for inner in value:
+                yield from _texts(inner)
 
 
 @dataclass(frozen=True)
@@ -117,7 +174,7 @@ class SetSecret:
     def __call__(self, transaction: Transaction, head: State) -> SecretEdit:
         """Return the write."""
         self.meta.require_current(transaction, head)
-        return SecretEdit(self.name, self.value.strip(), self.meta.author, self.meta.reason)
+        return _secret_edit(self.name, self.value.strip(), self.meta, "SetSecret")
 
 
 @dataclass(frozen=True)
@@ -134,7 +191,11 @@ class ClearSecret:
         """Return the write, or None when the secret is not set."""
         self.meta.require_current(transaction, head)
         is_set = any(secret.is_set for secret in head.secrets if secret.name == self.name)
-        return SecretEdit(self.name, None, self.meta.author, self.meta.reason) if is_set else None
+        return _secret_edit(self.name, None, self.meta, "ClearSecret") if is_set else None
+
+
+def _secret_edit(name: str, value: str | None, meta: Meta, action: str) -> SecretEdit:
+    return SecretEdit(name, value, author=meta.author, reason=meta.reason, action=action)
 
 
 def require_secret_name(name: str) -> None:

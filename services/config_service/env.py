@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
+from config_service.retention import Retention
 from dedup_rpc import access
 from dedup_rpc.access import Access
 from dedup_rpc.variables import log_level, number, path
@@ -13,8 +15,11 @@ DEFAULT_DATABASE = "sqlite:///.state/config.db"
 
 VARIABLES = (
     "CONFIG_ADDRESS",
+    "CONFIG_ALLOW_PLAIN",
     "CONFIG_BOOTSTRAP_FILE",
     "CONFIG_DATABASE_URL",
+    "CONFIG_KEEP_DAYS",
+    "CONFIG_KEEP_REVISIONS",
     "CONFIG_KEYRING",
     "CONFIG_KEYRING_FILE",
     "CONFIG_POLL_SECONDS",
@@ -28,7 +33,9 @@ class Env:
 
     Variables: `CONFIG_ADDRESS` (host:port or unix:path), `CONFIG_DATABASE_URL`,
     `CONFIG_KEYRING_FILE`, `CONFIG_KEYRING` (the ring itself), `CONFIG_BOOTSTRAP_FILE` (YAML),
-    `CONFIG_POLL_SECONDS`, `EVENT_DEDUP_ENCRYPTION_KEY` (opens Fernet tokens of an earlier
+    `CONFIG_POLL_SECONDS`, `CONFIG_KEEP_REVISIONS` and `CONFIG_KEEP_DAYS` (a revision stays that is
+    among so many newest ones or that young), `CONFIG_ALLOW_PLAIN=1` (cells that an earlier system
+    left unsealed may be read, so that `keys rewrap` can seal them), `EVENT_DEDUP_ENCRYPTION_KEY` (opens Fernet tokens of an earlier
     system), `LOG_LEVEL`; those of `Access` with the prefix `CONFIG`.
     """
 
@@ -39,6 +46,8 @@ class Env:
     legacy_key: str | None = field(default=None, repr=False)
     bootstrap_file: Path | None = None
     poll_seconds: float = 0.1
+    allow_plain: bool = False
+    retention: Retention = field(default_factory=Retention)
     log_level: str = "INFO"
     access: Access = field(default_factory=lambda: Access("CONFIG"))
 
@@ -53,6 +62,14 @@ class Env:
             legacy_key=variables.get("EVENT_DEDUP_ENCRYPTION_KEY") or None,
             bootstrap_file=path(variables, "CONFIG_BOOTSTRAP_FILE"),
             poll_seconds=number(variables, "CONFIG_POLL_SECONDS", 0.1, 0.01, 60),
+            allow_plain=variables.get("CONFIG_ALLOW_PLAIN") == "1",
+            retention=_retention(variables),
             log_level=log_level(variables),
             access=Access.read(variables, "CONFIG"),
         )
+
+
+def _retention(variables: Mapping[str, str]) -> Retention:
+    count = number(variables, "CONFIG_KEEP_REVISIONS", 10_000, 1, 10**9)
+    days = number(variables, "CONFIG_KEEP_DAYS", 365, 1, 36_500)
+    return Retention(int(count), timedelta(days=days))

@@ -5,7 +5,6 @@ writes of other processes by one indexed read of the head at every poll.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -13,7 +12,8 @@ from typing import ParamSpec, TypeVar
 
 from config_service.state import State
 from config_service.store import Store
-from dedup_model.errors import DedupError
+from dedup_model.errors import DedupError, StoreUnavailable
+from dedup_rpc.guard import where
 
 LOG = logging.getLogger("event_dedup.config.feed")
 P = ParamSpec("P")
@@ -23,10 +23,21 @@ T = TypeVar("T")
 class Feed:
     """The newest known state of one store."""
 
-    def __init__(self, store: Store, executor: Executor, state: State, poll_seconds: float) -> None:
+    def __init__(
+        self, store: Store, executor: Executor, state: State | None, poll_seconds: float
+    ) -> None:
         self._store, self._executor, self._poll = store, executor, poll_seconds
-        self.state = state
-        self._changed = asyncio.Event()
+        self._state = state
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._reading, self._begun, self._completed = asyncio.Lock(), 0, 0
+
+    @property
+    def state(self) -> State:
+        """Return the newest known state; raises `KeyringUnavailable` while the service is sealed."""
+        if self._state is None:
+            self._store.keyring.ring()
+            raise StoreUnavailable("the settings were not read yet")
+        return self._state
 
     async def run_blocking(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking store work in the bounded pool."""
@@ -34,41 +45,69 @@ class Feed:
         return await loop.run_in_executor(self._executor, lambda: work(*args, **kwargs))
 
     async def refresh(self) -> State:
-        """Read the store and wake watchers when the state is a newer one; returns the newest."""
-        found = await self.run_blocking(self._store.state)
-        if self._is_newer(found):
-            self.state = found
-            self._changed.set()
-            self._changed = asyncio.Event()
+        """Read the store and wake watchers when the state is a newer one; returns the newest.
+
+        Reads follow each other, so an older state never takes a newer one's place; who waits for
+        its turn shares the first read that begins after the call.
+        """
+        asked = self._begun
+        async with self._reading:
+            if self._completed <= asked:
+                self._begun += 1
+                self._take(await self.run_blocking(self._store.state))
+                self._completed = self._begun
         return self.state
 
+    def _take(self, found: State) -> None:
+        if self._is_newer(found):
+            self._state = found
+            self.wake()
+
     def _is_newer(self, found: State) -> bool:
-        same_epoch = found.epoch == self.state.epoch
-        return not same_epoch or found.revision.number > self.state.revision.number
+        old = self._state
+        if old is None or found.epoch != old.epoch:
+            return True
+        return found.revision.number > old.revision.number
 
     async def changed(self, seen: State, seconds: float) -> bool:
         """Wait for a wake-up, at most `seconds`; tells whether the state is another one."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                if self.state.stamp == seen.stamp:
-                    await self._changed.wait()
+        if self.state.stamp == seen.stamp:
+            loop = asyncio.get_running_loop()
+            waiter: asyncio.Future[None] = loop.create_future()
+            timer = loop.call_later(seconds, _wake, waiter)
+            self._waiters.add(waiter)
+            try:
+                await waiter
+            finally:
+                timer.cancel()
+                self._waiters.discard(waiter)
         return self.state.stamp != seen.stamp
 
     def wake(self) -> None:
-        """Wake everyone who waits, to look at something else than the state."""
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    def close(self) -> None:
-        """Let the store go, when nothing runs any more."""
-        self._store.close()
+        """Wake everyone who waits, to look at the state or at something else."""
+        waiters, self._waiters = self._waiters, set()
+        for waiter in waiters:
+            _wake(waiter)
 
     async def poll(self) -> None:
         """Look for writes of other processes until cancelled; a store that is down is waited for."""
         while True:
             await asyncio.sleep(self._poll)
             try:
-                if await self.run_blocking(self._store.stamp) != self.state.stamp:
-                    await self.refresh()
+                if self._store.keyring.problem is None:
+                    await self._look()
             except DedupError as error:
                 LOG.warning("the head cannot be read: %s", error.reason)
+            except Exception as error:
+                # without the poll this replica would show an old head for ever
+                LOG.error("the head cannot be read: %s", where(error))
+
+    async def _look(self) -> None:
+        stamp = await self.run_blocking(self._store.stamp)
+        if self._state is None or stamp != self._state.stamp:
+            await self.refresh()
+
+
+def _wake(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)

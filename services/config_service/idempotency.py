@@ -10,14 +10,16 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
-from config_service.cipher import Cell, KeyRing
+from config_service.cipher import Cell, KeyRing, StoreKey
 from config_service.revision import Revision
+from config_service.rows import answer_cell, stamped
 from config_service.state import SecretStatus, State
 from config_service.tables import IDEMPOTENCY
 from dedup_model import tree
 from dedup_model.errors import invalid
 
 KEPT = timedelta(hours=24)
+PURPOSE = "event-dedup request"
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -45,6 +47,7 @@ class Ledger:
 
     connection: Connection
     ring: KeyRing
+    key: StoreKey
     store_id: str
 
     def recall(
@@ -57,28 +60,27 @@ class Ledger:
         row = self.connection.execute(_row_of(claim)).first()
         if row is None or datetime.fromisoformat(row.created_at) < now - KEPT:
             return None
-        if not self.ring.is_hash(row.request_hash, claim.content):
+        if not self.key.is_hash(row.request_hash, PURPOSE, claim.content):
             raise invalid("request_id", "REQUEST_ID_REUSED", "came before with other content")
         before, after = json.loads(self.ring.open(row.answer, self._cell(claim)))
         return _state(before, revision), _state(after, revision)
 
     def keep(self, claim: Claim, now: datetime, before: State, after: State) -> None:
         """Store an answer, and drop those that are older than KEPT."""
-        old = IDEMPOTENCY.c.created_at < (now - KEPT).isoformat(timespec="microseconds")
+        old = IDEMPOTENCY.c.created_at < stamped(now - KEPT)
         self.connection.execute(delete(IDEMPOTENCY).where(old))
         answer = tree.canonical_json([_document(before), _document(after)])
         values = {
             "principal": claim.principal,
             "request_id": claim.key,
-            "request_hash": self.ring.keyed_hash(claim.content),
+            "request_hash": self.key.hash(PURPOSE, claim.content),
             "answer": self.ring.seal(answer, self._cell(claim)),
-            "created_at": now.isoformat(timespec="microseconds"),
+            "created_at": stamped(now),
         }
         self.connection.execute(insert(IDEMPOTENCY).values(values))
 
     def _cell(self, claim: Claim) -> Cell:
-        row = f"{claim.key} {claim.principal}"
-        return Cell(self.store_id, "idempotency_keys", "answer", row)
+        return answer_cell(self.store_id, claim.principal, claim.key)
 
 
 def _row_of(claim: Claim) -> Any:

@@ -70,7 +70,9 @@ class Draft:
     origin: Origin
     author: str
     reason: str
+    action: str
     secret_paths: tuple[str, ...] = ()
+    evidence: Document | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +94,7 @@ class Revision(Story):
     """One immutable config with its number and its story."""
 
     layers: Layers
+    evidence: Document | None = None
 
     def next(self, draft: Draft, now: datetime) -> "Revision":
         """Return the revision after this one."""
@@ -106,7 +109,19 @@ class Revision(Story):
             digest=tree.digest(draft.layers.effective),
             schema_version=SCHEMA_VERSION,
             layers=draft.layers,
+            evidence=draft.evidence,
         )
+
+    def document(self) -> Document:
+        """Return what is sealed of a revision."""
+        layers = self.layers
+        document = {
+            "inherited": layers.inherited,
+            "bootstrap": layers.bootstrap,
+            "overrides": layers.overrides,
+            "effective": layers.effective,
+        }
+        return document | ({"evidence": self.evidence} if self.evidence is not None else {})
 
     def require_writable(self) -> None:
         """Raise `SchemaTooNew` when a newer release wrote this revision."""

@@ -1,45 +1,38 @@
 """The handlers of ConfigService: decode, one call, encode."""
 
 import asyncio
-import base64
 import logging
-import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf.message import Message
 
-from config_service import convert
+from config_service import clients, convert, convert_clients, paging
 from config_service.edits import (
     ClearSecret,
-    Edit,
-    Meta,
     Rollback,
     SetSecret,
     Update,
     require_secret_name,
 )
 from config_service.feed import Feed
-from config_service.idempotency import Claim
+from config_service.request_meta import claim, meta
 from config_service.revision import Revision
 from config_service.state import State
 from config_service.store import Store
-from config_service.watch import Watch
+from config_service.watches import Watches
+from config_service.writers import Writers
 from dedup_model import tree
-from dedup_model.errors import LimitExceeded, ReplicaBehind, invalid
+from dedup_model.errors import ReplicaBehind
 from dedup_rpc.guard import caller
 from dedup_rpc.wire import refuse_unknown_fields
 from eventdedup.config.v1 import config_service_pb2 as pb
 from eventdedup.config.v1.config_service_pb2_grpc import ConfigServiceServicer
 
 LOG = logging.getLogger("event_dedup.config")
-DEFAULT_PAGE, MAX_PAGE = 50, 500
 MAX_WAIT_SECONDS = 10.0
-WRITERS, MAX_WAITING_WRITERS = 4, 200
-"""Fewer writers than store threads, so that reads find one while writers wait for the lock."""
-_PAGE = re.compile(r"(?P<epoch>[0-9a-f-]{36}):(?P<before>[1-9][0-9]{0,17})")
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -47,9 +40,9 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class Servicer(ConfigServiceServicer):
     """Answers the RPCs of one store."""
 
-    def __init__(self, store: Store, feed: Feed, stopping: asyncio.Event) -> None:
-        self._store, self._feed, self._stopping = store, feed, stopping
-        self._writers, self._waiting = asyncio.Semaphore(WRITERS), 0
+    def __init__(self, store: Store, feed: Feed, writers: Writers, watches: Watches) -> None:
+        self._store, self._feed, self._writers = store, feed, writers
+        self._watches = watches
         self._serialised: dict[Any, tuple[tuple[str, int], bytes]] = {}
 
     async def GetConfig(  # type: ignore[override]
@@ -66,9 +59,11 @@ class Servicer(ConfigServiceServicer):
     ) -> pb.UpdateConfigResponse:
         """Change overrides."""
         refuse_unknown_fields(request)
-        update = Update(convert.change_of(request), _meta(request))
+        update = Update(convert.change_of(request), meta(request), convert.evidence_of(request))
         unused = [f"{path}: not in update_mask, ignored" for path in update.change.unused()]
-        before, after = await self._apply(update, request, validate_only=request.validate_only)
+        before, after = await self._writers.apply(
+            update, claim(request), validate_only=request.validate_only
+        )
         stored = not request.validate_only
         return pb.UpdateConfigResponse(**convert.edited(before, after, unused, stored=stored))
 
@@ -77,8 +72,10 @@ class Servicer(ConfigServiceServicer):
     ) -> pb.RollbackConfigResponse:
         """Append a revision with the overrides of an old one."""
         refuse_unknown_fields(request)
-        rollback = Rollback(request.revision, _meta(request))
-        before, after = await self._apply(rollback, request, validate_only=request.validate_only)
+        rollback = Rollback(request.revision, meta(request))
+        before, after = await self._writers.apply(
+            rollback, claim(request), validate_only=request.validate_only
+        )
         notes = _drift(await self._revision(request.revision), after)
         stored = not request.validate_only
         return pb.RollbackConfigResponse(**convert.edited(before, after, notes, stored=stored))
@@ -87,12 +84,12 @@ class Servicer(ConfigServiceServicer):
         self, request: pb.ListRevisionsRequest, context: Context
     ) -> pb.ListRevisionsResponse:
         """Return a page of the history."""
-        size = _page_size(request.page_size)
+        size = paging.size(request.page_size)
         epoch = self._feed.state.epoch
-        before = _page_start(request.page_token, epoch)
+        before = paging.start(request.page_token, epoch)
         only = convert.history_filter(request)
         page = await self._feed.run_blocking(self._store.page, before, size + 1, only)
-        more = _page_token(epoch, page[size - 1].number) if len(page) > size else ""
+        more = paging.token(epoch, page[size - 1].number) if len(page) > size else ""
         shown = [convert.revision(epoch, revision) for revision in page[:size]]
         return pb.ListRevisionsResponse(epoch=epoch, revisions=shown, next_page_token=more)
 
@@ -119,8 +116,8 @@ class Servicer(ConfigServiceServicer):
     ) -> pb.SetSecretResponse:
         """Store a secret."""
         refuse_unknown_fields(request)
-        edit = SetSecret(request.name, request.value, _meta(request))
-        _, after = await self._apply(edit, request)
+        edit = SetSecret(request.name, request.value, meta(request))
+        _, after = await self._writers.apply(edit, claim(request))
         status = convert.secret(after.secret(request.name))
         return pb.SetSecretResponse(
             revision=convert.revision(after.epoch, after.revision), secret=status
@@ -131,7 +128,8 @@ class Servicer(ConfigServiceServicer):
     ) -> pb.ClearSecretResponse:
         """Remove a secret."""
         refuse_unknown_fields(request)
-        before, after = await self._apply(ClearSecret(request.name, _meta(request)), request)
+        edit = ClearSecret(request.name, meta(request))
+        before, after = await self._writers.apply(edit, claim(request))
         return pb.ClearSecretResponse(
             revision=convert.revision(after.epoch, after.revision),
             secret=convert.secret(after.secret(request.name)),
@@ -154,19 +152,38 @@ class Servicer(ConfigServiceServicer):
     ) -> pb.AccessSecretResponse:
         """Return a secret's value."""
         require_secret_name(request.name)
-        value, version = await self._feed.run_blocking(self._store.open_secret, request.name)
-        LOG.info("secret %s version %d was read by %s", request.name, version, caller().name)
-        if request.known_version == version:
-            return pb.AccessSecretResponse(not_modified=True, version=version)
-        return pb.AccessSecretResponse(value=value, version=version)
+        access, known = self._store.access_secret, request.known_version
+        value, version = await self._writers.run(access, request.name, caller().name, known)
+        if value:
+            LOG.info("secret %s version %d was read by %s", request.name, version, caller().name)
+        return pb.AccessSecretResponse(not_modified=not value, value=value, version=version)
 
-    async def WatchConfig(
+    async def ReportStatus(
+        self, request: pb.ReportStatusRequest, context: Context
+    ) -> pb.ReportStatusResponse:
+        """Keep the word of a running matcher."""
+        report = convert_clients.report_of(request)
+        clients.require_sound(report)
+        epoch, head = self._feed.state.stamp
+        await self._writers.run(self._store.report, caller().name, report)
+        return pb.ReportStatusResponse(epoch=epoch, head=head)
+
+    async def ListClients(
+        self, request: pb.ListClientsRequest, context: Context
+    ) -> pb.ListClientsResponse:
+        """Return who runs what."""
+        state = self._feed.state
+        return convert_clients.clients(state, await self._feed.run_blocking(self._store.clients))
+
+    async def WatchConfig(  # type: ignore[override]
         self, request: pb.WatchConfigRequest, context: Context
-    ) -> AsyncIterator[pb.WatchConfigResponse]:
+    ) -> None:
         """Stream the config as it changes."""
-        watch = Watch(self._feed, self._store, convert.watch_options(request), self._stopping)
-        async for event in watch.events():
-            yield convert.watch_event(event)
+        try:
+            await self._watches.serve(convert.watch_options(request), context.write)
+        except grpc.aio.BaseError:
+            # the client went away while it was written to: nothing failed, and nobody is to be told
+            raise asyncio.CancelledError from None
 
     def _head_bytes(self, make: Callable[[State, Revision], Message], state: State) -> bytes:
         """Return a message of the head, serialised once per revision."""
@@ -175,26 +192,6 @@ class Servicer(ConfigServiceServicer):
             answer = make(state, state.revision).SerializeToString()
             self._serialised[make] = state.stamp, answer
         return answer
-
-    async def _apply(
-        self, edit: Edit, request: Any, *, validate_only: bool = False
-    ) -> tuple[State, State]:
-        if self._waiting >= MAX_WAITING_WRITERS:
-            raise LimitExceeded("too many writers wait for the store; try again")
-        claim, apply = _claim(request), self._store.apply
-        self._waiting += 1
-        try:
-            async with self._writers:
-                states = await self._feed.run_blocking(
-                    apply, edit, validate_only=validate_only, claim=claim
-                )
-        finally:
-            self._waiting -= 1
-        before, after = states
-        if before.stamp != after.stamp and not validate_only:
-            await self._feed.refresh()
-            LOG.info("revision %d by %s", after.revision.number, after.revision.author)
-        return states
 
     async def _revision(self, number: int | None) -> Revision:
         head = self._feed.state.revision
@@ -224,47 +221,9 @@ def _not_modified(state: State) -> pb.GetSnapshotResponse:
     )
 
 
-def _meta(request: Any) -> Meta:
-    return Meta(author=caller().name, reason=request.reason, etag=request.etag)
-
-
-def _claim(request: Any) -> Claim | None:
-    if not request.request_id:
-        return None
-    content = type(request)()
-    content.CopyFrom(request)
-    content.ClearField("request_id")
-    name = type(request).__name__.encode()
-    return Claim(
-        caller().name, request.request_id, name + content.SerializeToString(deterministic=True)
-    )
-
-
 def _drift(old: Revision, after: State) -> list[str]:
     drifted = tree.changes(old.layers.effective, after.revision.layers.effective)
     return [
         f"{path}: inherited values have changed since revision {old.number}"
         for path, _, _ in drifted
     ]
-
-
-def _page_size(asked: int) -> int:
-    if not 0 <= asked <= MAX_PAGE:
-        raise invalid("page_size", "RANGE", f"0 to {MAX_PAGE}")
-    return asked or DEFAULT_PAGE
-
-
-def _page_token(epoch: str, before: int) -> str:
-    return base64.urlsafe_b64encode(f"{epoch}:{before}".encode()).decode()
-
-
-def _page_start(token: str, epoch: str) -> int | None:
-    if not token:
-        return None
-    try:
-        match = _PAGE.fullmatch(base64.urlsafe_b64decode(token).decode())
-    except ValueError:
-        match = None
-    if not match or match["epoch"] != epoch:
-        raise invalid("page_token", "PAGE_TOKEN", "not a token of this list")
-    return int(match["before"])

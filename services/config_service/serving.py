@@ -9,13 +9,22 @@ from dataclasses import dataclass
 
 import grpc
 
+from config_service.admin_servicer import AdminServicer
 from config_service.env import Env
 from config_service.feed import Feed
-from config_service.grants import GRANTS, SERVICE
+from config_service.grants import ADMIN, GRANTS, SERVICE
 from config_service.servicer import Servicer
 from config_service.setup import open_store
+from config_service.sole import sole_server
+from config_service.state import State
 from config_service.store import Store
+from config_service.upkeep import Upkeep
+from config_service.watches import Watches
+from config_service.writers import Writers
 from dedup_rpc.server import NotAllowed, Serving
+from eventdedup.config.v1.config_admin_service_pb2_grpc import (
+    add_ConfigAdminServiceServicer_to_server,
+)
 from eventdedup.config.v1.config_service_pb2_grpc import add_ConfigServiceServicer_to_server
 
 LOG = logging.getLogger("event_dedup.config")
@@ -30,19 +39,18 @@ class ConfigServer:
     address: str
     serving: Serving
     feed: Feed
-    poll: asyncio.Task[None]
-    executor: ThreadPoolExecutor
+    tasks: tuple[asyncio.Task[None], ...]
+    held: contextlib.AsyncExitStack
 
     async def stop(self, grace: float = GRACE_SECONDS) -> None:
         """Drain: streams are told to go away, calls finish within `grace` seconds."""
         self.serving.stopping.set()
         self.feed.wake()
         await self.serving.stop(grace)
-        self.poll.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self.poll
-        self.executor.shutdown()
-        self.feed.close()
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.wait(self.tasks)
+        await self.held.aclose()
 
     async def serve_until_signal(self) -> None:
         """Run until SIGTERM or SIGINT, then drain."""
@@ -57,25 +65,49 @@ async def start(env: Env) -> ConfigServer:
     message that says what to do.
     """
     _require_safe(env)
+    held = contextlib.AsyncExitStack()
+    try:
+        return await _started(env, held)
+    except BaseException:
+        await held.aclose()
+        raise
+
+
+async def _started(env: Env, held: contextlib.AsyncExitStack) -> ConfigServer:
     guard, tls = env.access.guard(GRANTS), env.access.credentials()
+    held.enter_context(sole_server(env.database_url))
     store = open_store(env)
-    executor = ThreadPoolExecutor(STORE_THREADS, "store")
-    feed = Feed(store, executor, store.state(), env.poll_seconds)
-    serving = Serving((SERVICE,), _registering(store, feed), guard, tls)
-    address = await serving.start(env.address, env.access.health_address)
-    LOG.info("listening on %s at revision %d", address, feed.state.revision.number)
-    return ConfigServer(address, serving, feed, asyncio.create_task(feed.poll()), executor)
+    held.callback(store.close)
+    executor = held.enter_context(ThreadPoolExecutor(STORE_THREADS, "store"))
+    feed = Feed(store, executor, _present(store), env.poll_seconds)
+    serving = Serving((SERVICE, ADMIN), _registering(store, feed), guard, tls)
+    healthy = store.keyring.problem is None
+    address = await serving.start(env.address, env.access.health_address, healthy=healthy)
+    LOG.info("listening on %s%s", address, "" if healthy else ", sealed")
+    upkeep = Upkeep(env, store, feed, serving)
+    held.push_async_callback(upkeep.leave)
+    tasks = asyncio.create_task(feed.poll()), asyncio.create_task(upkeep.run())
+    return ConfigServer(address, serving, feed, tasks, held)
 
 
 def _require_safe(env: Env) -> None:
     env.access.require_safe(env.address)
-    if env.access.is_exposed(env.address) and not (env.keyring_file or env.keyring):
+    configured = env.keyring_file or env.keyring
+    if env.access.is_exposed(env.address) and not env.access.production and not configured:
         raise NotAllowed("no key ring: set CONFIG_KEYRING_FILE (config-service keys generate)")
+
+
+def _present(store: Store) -> State | None:
+    return store.state() if store.keyring.problem is None else None
 
 
 def _registering(store: Store, feed: Feed) -> Callable[[Serving, grpc.aio.Server], None]:
     def register(serving: Serving, server: grpc.aio.Server) -> None:
-        servicer = Servicer(store, feed, serving.stopping)
+        writers = Writers(store, feed)
+        watches = Watches(feed, store, serving.stopping)
+        servicer = Servicer(store, feed, writers, watches)
         add_ConfigServiceServicer_to_server(servicer, server)
+        admin = AdminServicer(store, feed, writers)
+        add_ConfigAdminServiceServicer_to_server(admin, server)
 
     return register

@@ -1,76 +1,121 @@
 """Making a store ready to serve: its key ring, its schema, its first revision, new defaults."""
 
 import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy import URL, Connection, Engine, inspect
 
 from config_service import database
-from config_service.cipher import KeyRing, KeyRingError, development_ring, parse_ring, read_ring
+from config_service.cipher import KeyRing, Legacy, development_ring, parse_ring, read_ring
 from config_service.env import Env
+from config_service.keyring import Keyring
 from config_service.revision import Draft, Layers, Origin
 from config_service.state import State
 from config_service.store import Store
-from config_service.transaction import Transaction, has_head
+from config_service.transaction import Transaction, is_empty, is_ready
 from dedup_model import strict_yaml, tree
 from dedup_model.tree import Document
+from dedup_rpc.changing import stamp
 
 LOG = logging.getLogger("event_dedup.config")
 AUTHOR = "config-service migrate"
 
 
-def key_ring(env: Env) -> KeyRing:
-    """Return the ring of the file, else of the environment, else of the development key file."""
-    if env.keyring_file:
-        return read_ring(env.keyring_file)
-    if env.keyring:
-        return parse_ring(env.keyring.splitlines())
-    beside = database.sqlite_path(database.parse_url(env.database_url))
-    if beside is None:
-        raise KeyRingError("PostgreSQL needs CONFIG_KEYRING_FILE or CONFIG_KEYRING")
-    path = beside.with_suffix(".key")
-    LOG.warning("no key ring is configured: using the development key file %s", path)
-    return development_ring(path)
+@dataclass(frozen=True)
+class EnvRing:
+    """The ring of the file, else of the environment, else of the development key file."""
+
+    env: Env
+
+    def stamp(self) -> object:
+        """Return what differs after the file was replaced."""
+        return stamp(self.env.keyring_file) if self.env.keyring_file else None
+
+    def read(self) -> KeyRing | None:
+        """Return the ring, None when none is configured; raises `KeyRingError`."""
+        ring = self._ring()
+        legacy = Legacy(self.env.legacy_key, self.env.allow_plain)
+        return replace(ring, legacy=legacy) if ring else None
+
+    def _ring(self) -> KeyRing | None:
+        if self.env.keyring_file:
+            return read_ring(self.env.keyring_file)
+        if self.env.keyring:
+            return parse_ring(self.env.keyring.splitlines())
+        beside = database.sqlite_path(database.parse_url(self.env.database_url))
+        if beside is None or self.env.access.production:
+            return None
+        path = beside.with_suffix(".key")
+        if not path.exists():
+            LOG.warning("no key ring is configured: making the development key file %s", path)
+        return development_ring(path)
 
 
 def open_store(env: Env) -> Store:
-    """Return the store of a migrated database; raises `DatabaseError` when it is not migrated.
+    """Return the store of a migrated database, sealed when the ring does not open it.
 
-    A SQLite file that does not exist yet is made.
+    A SQLite file that does not exist yet is made. Raises `DatabaseError` when the database is not
+    migrated.
     """
     url = database.parse_url(env.database_url)
-    path = database.sqlite_path(url)
-    if path and not path.exists():
-        return migrate(env)
-    engine = database.open_database(url)
+    layers, path = bootstrap_layers(env), database.sqlite_path(url)
+    engine = _migrated(url) if path and not path.exists() else database.open_database(url)
     try:
         with database.usable():
             _require_current(engine)
-        return Store(engine, key_ring(env))
+        store = Store(engine, Keyring(EnvRing(env)))
+        store.keyring.look(store)
+        if not store.keyring.problem:
+            fill(store, layers)
+        return store
     except Exception:
         engine.dispose()
         raise
 
 
-def migrate(env: Env) -> Store:
-    """Bring schema, first revision, defaults and bootstrap file up to this release."""
-    url = database.parse_url(env.database_url)
+def fill(store: Store, layers: Layers) -> None:
+    """Write the first revision of a SQLite file that was just made."""
+    if store.is_empty():
+        store.create(layers, AUTHOR)
+
+
+def bootstrap_layers(env: Env) -> Layers:
+    """Return the defaults under the bootstrap file; raises `InvalidRequest`."""
     bootstrap = strict_yaml.load(env.bootstrap_file) if env.bootstrap_file else {}
-    layers = Layers.of(bootstrap, {})
+    return Layers.of(bootstrap, {})
+
+
+def migrate(env: Env) -> Store:
+    """Bring schema, first revision, defaults and bootstrap file up to this release.
+
+    Raises `KeyRingError` when the ring does not open the store.
+    """
+    layers = bootstrap_layers(env)
+    store = Store(_migrated(database.parse_url(env.database_url)), Keyring(EnvRing(env)))
+    try:
+        store.keyring.look(store)
+        store.keyring.require()
+        store.create(layers, AUTHOR)
+        _inherit(store, layers.bootstrap)
+    except Exception:
+        store.close()
+        raise
+    return store
+
+
+def _migrated(url: URL) -> Engine:
     if path := database.sqlite_path(url):
         path.parent.mkdir(parents=True, exist_ok=True)
     engine = database.open_database(url)
     with database.usable():
         _require_ours(engine)
         _upgrade(engine)
-    store = Store(engine, key_ring(env))
-    store.create(layers, AUTHOR)
-    _inherit(store, bootstrap)
-    return store
+    return engine
 
 
 def _inherit(store: Store, bootstrap: Document) -> None:
@@ -82,7 +127,7 @@ def _inherit(store: Store, bootstrap: Document) -> None:
         if (new.inherited, new.bootstrap) == (old.inherited, old.bootstrap):
             return None
         origin = Origin.UPGRADE if new.bootstrap == old.bootstrap else Origin.BOOTSTRAP
-        return Draft(new, origin, AUTHOR, "")
+        return Draft(new, origin, AUTHOR, "", "migrate")
 
     store.apply(edit)
 
@@ -104,7 +149,11 @@ def take_over(store: Store, document: Document, author: str) -> tuple[State, Sta
             same = value == tree.find(layers.inherited, path)
             overrides = tree.put(overrides, path, None if same else value)
         new = layers.with_overrides(overrides)
-        return None if new == layers else Draft(new, Origin.IMPORT, author, "import-legacy")
+        return (
+            None
+            if new == layers
+            else Draft(new, Origin.IMPORT, author, "import-legacy", "import-legacy")
+        )
 
     return store.apply(edit)
 
@@ -125,13 +174,19 @@ def _upgrade(engine: Engine) -> None:
 
 
 def _require_current(engine: Engine) -> None:
-    scripts = ScriptDirectory.from_config(_scripts())
     with engine.connect() as connection:
         _require_known(connection)
-        present = MigrationContext.configure(connection).get_current_revision()
-        served = present == scripts.get_current_head() and has_head(connection)
-    if not served:
-        raise database.DatabaseError("the database is not up to date: run `config-service migrate`")
+        if not _is_current(connection):
+            text = "the database is not up to date: run `config-service migrate`"
+            raise database.DatabaseError(text)
+
+
+def _is_current(connection: Connection) -> bool:
+    """Tell whether schema and settings are there; a SQLite file may still be empty."""
+    newest = ScriptDirectory.from_config(_scripts()).get_current_head()
+    if MigrationContext.configure(connection).get_current_revision() != newest:
+        return False
+    return is_ready(connection) or (connection.dialect.name == "sqlite" and is_empty(connection))
 
 
 def _require_ours(engine: Engine) -> None:

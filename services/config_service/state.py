@@ -55,3 +55,4 @@ class SecretEdit:
     value: str | None = field(repr=False)
     author: str
     reason: str
+    action: str

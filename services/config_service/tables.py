@@ -26,8 +26,11 @@ SETTINGS = Table(
     Column("revision", BigInteger, nullable=False),
     Column("updated_at", String(40), nullable=False),
     Column("updated_by", String(200), nullable=False),
+    Column("store_key", Text),
+    Column("audit_head", Text),
+    Column("compacted_through", BigInteger, nullable=False, server_default="0"),
 )
-"""The head: one row."""
+"""The head: one row. The sealed store key proves the key ring; the audit head ends the chain."""
 
 REVISIONS = Table(
     "config_revisions",
@@ -67,3 +70,36 @@ SECRETS = Table(
     Column("set_by", String(200), nullable=False),
 )
 """The secrets: sealed values; a cleared one keeps its row and version."""
+
+AUDIT = Table(
+    "audit_events",
+    METADATA,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", String(40), nullable=False),
+    Column("principal", String(200), nullable=False),
+    Column("action", String(60), nullable=False),
+    Column("epoch", String(36), nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("facts", Text, nullable=False),
+    Column("mac", String(64), nullable=False),
+)
+"""Who did what, chained."""
+
+CLIENTS = Table(
+    "client_status",
+    METADATA,
+    Column("principal", String(200), primary_key=True),
+    Column("instance_id", String(100), primary_key=True),
+    Column("reported_at", String(40), nullable=False),
+    Column("report", Text, nullable=False),
+)
+"""The last word of every matcher, sealed."""
+
+REPLICAS = Table(
+    "replica_status",
+    METADATA,
+    Column("replica_id", String(36), primary_key=True),
+    Column("seen_at", String(40), nullable=False),
+    Column("key_ids", Text, nullable=False),
+)
+"""Which running servers hold which keys."""

@@ -4,11 +4,14 @@ import json
 import uuid
 from collections.abc import Callable
 from datetime import datetime
+from functools import cached_property
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Row, insert, or_, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from config_service.cipher import Cell, KeyRing
+from config_service import rows
+from config_service.audit import AuditLog, Entry, revision_entry, secret_record
+from config_service.cipher import KeyRing, StoreKey
 from config_service.idempotency import Claim, Ledger
 from config_service.revision import Draft, Layers, Origin, Revision, Story
 from config_service.state import HistoryFilter, SecretEdit, SecretStatus, State
@@ -17,6 +20,7 @@ from dedup_model import tree
 from dedup_model.errors import (
     CiphertextInvalid,
     FutureRevision,
+    RevisionCompacted,
     RevisionNotFound,
     SecretNotSet,
     StoreUnavailable,
@@ -30,8 +34,15 @@ Edit: TypeAlias = Callable[["Transaction", State], Draft | SecretEdit | None]
 class Transaction:
     """One database transaction with everything that runs in it."""
 
-    def __init__(self, connection: Connection, ring: KeyRing, *, writes: bool) -> None:
-        self.connection, self._ring, self._writes = connection, ring, writes
+    def __init__(
+        self, connection: Connection, ring: Callable[[], KeyRing], *, writes: bool
+    ) -> None:
+        self.connection, self._give_ring, self._writes = connection, ring, writes
+
+    @cached_property
+    def ring(self) -> KeyRing:
+        """Return the ring that this transaction seals and opens with; raises `KeyringUnavailable`."""
+        return self._give_ring()
 
     @property
     def head(self) -> Row[Any]:
@@ -42,11 +53,26 @@ class Transaction:
             raise StoreUnavailable("the settings store holds no settings; run the migration")
         return row
 
+    @cached_property
+    def store_key(self) -> StoreKey:
+        """Return the store's own key; opening it proves the ring."""
+        head = self.head
+        return StoreKey(self.ring.open(head.store_key, rows.store_key_cell(head.store_id)))
+
+    @property
+    def audit(self) -> AuditLog:
+        """Return the audit log."""
+        return AuditLog(self.connection, self.ring, self.store_key)
+
+    def record(self, entry: Entry, now: datetime) -> None:
+        """Add an event to the audit log."""
+        self.audit.append(self.head, entry, now)
+
     def state(self) -> State:
         """Return the head's state."""
         head = self.head
-        rows = {row.name: row for row in self.connection.execute(select(SECRETS))}
-        secrets = tuple(_secret_status(name, rows.get(name)) for name in SECRET_NAMES)
+        found = {row.name: row for row in self.connection.execute(select(SECRETS))}
+        secrets = tuple(rows.secret_status(name, found.get(name)) for name in SECRET_NAMES)
         return State(head.epoch, self.revision(head.revision), secrets)
 
     def revision(self, number: int) -> Revision:
@@ -55,6 +81,9 @@ class Transaction:
         if number > head.revision:
             text = "the revision lies beyond the head of this epoch"
             raise FutureRevision(text, head=str(head.revision))
+        if 1 <= number <= head.compacted_through:
+            first = str(head.compacted_through + 1)
+            raise RevisionCompacted("the revision was removed for its age", first=first)
         query = select(REVISIONS).where(REVISIONS.c.revision == number)
         row = self.connection.execute(query).first()
         if row is None:
@@ -66,28 +95,61 @@ class Transaction:
         query = select(REVISIONS).order_by(REVISIONS.c.revision.desc()).limit(size)
         if before is not None:
             query = query.where(REVISIONS.c.revision < before)
-        query = query.where(*_conditions(only))
-        return [Story(**_story(row)) for row in self.connection.execute(query)]
+        query = query.where(*rows.conditions(only))
+        return [Story(**rows.story(row)) for row in self.connection.execute(query)]
 
     def changed_since(self, number: int) -> list[str]:
         """Return the paths that revisions after `number` changed, sorted."""
         query = select(REVISIONS.c.changed_paths).where(REVISIONS.c.revision > number)
-        rows = self.connection.execute(query).scalars()
-        return sorted({path for text in rows for path in json.loads(text)})
+        texts = self.connection.execute(query).scalars()
+        return sorted({path for text in texts for path in json.loads(text)})
 
-    def new_epoch(self, now: datetime) -> str:
+    def new_epoch(self, author: str, now: datetime) -> str:
         """Give the head another epoch: revisions, etags and cursors count anew."""
         epoch = str(uuid.uuid4())
-        values = {"epoch": epoch, "updated_at": now.isoformat(timespec="microseconds")}
+        values = {"epoch": epoch, "updated_at": rows.stamped(now)}
         self.connection.execute(update(SETTINGS).values(values))
+        self.record(Entry(author, "new-epoch", self.head.revision, {}), now)
         return epoch
 
     def create(self, revision: Revision) -> None:
         """Write the first revision under new identifiers."""
         store_id, epoch = str(uuid.uuid4()), str(uuid.uuid4())
         self._insert(store_id, revision)
-        values = {"id": 1, "store_id": store_id, "epoch": epoch, **_head_values(revision)}
+        values = {"id": 1, "store_id": store_id, "epoch": epoch, **rows.head_values(revision)}
         self.connection.execute(insert(SETTINGS).values(values))
+
+    def adopt(self, now: datetime) -> None:
+        """Give a store its own key and its audit log, unless it has them."""
+        head = self.head
+        if head.store_key is not None:
+            return
+        sealed = self.ring.seal(StoreKey.new().value, rows.store_key_cell(head.store_id))
+        self.connection.execute(update(SETTINGS).values(store_key=sealed))
+        query = select(REVISIONS).order_by(REVISIONS.c.revision)
+        for row in self.connection.execute(query).all():
+            found = Story(**rows.story(row))
+            self.record(revision_entry(found, "migrate" if found.number == 1 else "adopted"), now)
+        for row in self.connection.execute(select(SECRETS)).all():
+            facts = _secret_facts(rows.secret_status(row.name, row))
+            self.record(Entry(row.set_by, "adopted", 0, facts), now)
+
+    def compact(self, through: int, author: str, now: datetime) -> int:
+        """Remove the revisions up to a number, never the head; returns how many."""
+        through = min(through, self.head.revision - 1)
+        gone = self.connection.execute(delete(REVISIONS).where(REVISIONS.c.revision <= through))
+        if gone.rowcount:
+            self.connection.execute(update(SETTINGS).values(compacted_through=through))
+            self.record(Entry(author, "compact", through, {"removed": str(gone.rowcount)}), now)
+        return gone.rowcount
+
+    def newest_before(self, moment: datetime) -> int:
+        """Return the number of the last revision that was made before a moment; 0 for none."""
+        query = select(func.max(REVISIONS.c.revision))
+        found = self.connection.execute(
+            query.where(REVISIONS.c.created_at < rows.stamped(moment))
+        ).scalar()
+        return found or 0
 
     def apply(self, edit: Edit, now: datetime, *, store: bool) -> tuple[State, State]:
         """Run one edit on the head; returns the states before and after."""
@@ -100,7 +162,7 @@ class Transaction:
 
     def apply_once(self, edit: Edit, now: datetime, claim: Claim) -> tuple[State, State]:
         """Run one edit unless its claim has an answer; returns the states of the first answer."""
-        ledger = Ledger(self.connection, self._ring, self.head.store_id)
+        ledger = Ledger(self.connection, self.ring, self.store_key, self.head.store_id)
         states = ledger.recall(claim, now, self.revision)
         if states is None:
             states = self.apply(edit, now, store=True)
@@ -112,14 +174,16 @@ class Transaction:
     ) -> State:
         """Append the next revision, and the secret with it; returns the state after."""
         if isinstance(wanted, SecretEdit):
-            secrets = self._write_secret(before, wanted, now)
-            wanted = _secret_draft(before, wanted)
+            secret = self._write_secret(before, wanted, now)
+            secrets = tuple(secret if s.name == secret.name else s for s in before.secrets)
+            draft, facts = _secret_draft(before, wanted), _secret_facts(secret)
         else:
-            secrets = before.secrets
-        revision = before.revision.next(wanted, now)
+            draft, secrets, facts = wanted, before.secrets, {}
+        revision = before.revision.next(draft, now)
         if store:
             self._insert(self.head.store_id, revision)
-            self.connection.execute(update(SETTINGS).values(_head_values(revision)))
+            self.connection.execute(update(SETTINGS).values(rows.head_values(revision)))
+            self.record(revision_entry(revision, draft.action, facts), now)
         return State(before.epoch, revision, secrets)
 
     def open_secret(self, name: str) -> tuple[str, int]:
@@ -127,36 +191,28 @@ class Transaction:
         row = self.connection.execute(select(SECRETS).where(SECRETS.c.name == name)).first()
         if row is None or row.value is None:
             raise SecretNotSet("the secret is not set", secret=name)
-        cell = _secret_cell(self.head.store_id, name, row.version)
-        return self._ring.open(row.value, cell).decode(), row.version
+        cell = rows.secret_cell(self.head.store_id, name, row.version)
+        return self.ring.open(row.value, cell).decode(), row.version
 
-    def _write_secret(
-        self, before: State, edit: SecretEdit, now: datetime
-    ) -> tuple[SecretStatus, ...]:
-        old = next(secret for secret in before.secrets if secret.name == edit.name)
+    def _write_secret(self, before: State, edit: SecretEdit, now: datetime) -> SecretStatus:
+        old = before.secret(edit.name)
         value = edit.value.encode() if edit.value is not None else None
         new = SecretStatus(
             name=edit.name,
             is_set=value is not None,
             version=old.version + 1,
-            key_id=self._ring.primary if value else "",
-            fingerprint=self._ring.fingerprint(value) if value else "",
+            key_id=self.ring.primary if value else "",
+            fingerprint=self.store_key.hash("secret", value)[:12] if value else "",
             set_at=now,
             set_by=edit.author,
         )
         self._store_secret(old.version == 0, new, value)
-        return tuple(new if secret.name == new.name else secret for secret in before.secrets)
+        return new
 
     def _store_secret(self, is_new: bool, status: SecretStatus, value: bytes | None) -> None:
-        cell = _secret_cell(self.head.store_id, status.name, status.version)
-        values = {
-            "version": status.version,
-            "value": self._ring.seal(value, cell) if value else None,
-            "key_id": status.key_id,
-            "fingerprint": status.fingerprint,
-            "set_at": status.set_at.isoformat() if status.set_at else "",
-            "set_by": status.set_by,
-        }
+        cell = rows.secret_cell(self.head.store_id, status.name, status.version)
+        sealed = self.ring.seal(value, cell) if value else None
+        values = {"value": sealed, **rows.secret_values(status)}
         if is_new:
             self.connection.execute(insert(SECRETS).values(name=status.name, **values))
         else:
@@ -164,49 +220,18 @@ class Transaction:
             self.connection.execute(update(SECRETS).where(where).values(values))
 
     def _insert(self, store_id: str, revision: Revision) -> None:
-        layers = revision.layers
-        document = {
-            "inherited": layers.inherited,
-            "bootstrap": layers.bootstrap,
-            "overrides": layers.overrides,
-            "effective": layers.effective,
-        }
-        sealed = self._ring.seal(
-            tree.canonical_json(document), _revision_cell(store_id, revision.number)
-        )
-        self.connection.execute(
-            insert(REVISIONS).values(
-                revision=revision.number,
-                origin=str(revision.origin),
-                created_at=revision.created_at.isoformat(timespec="microseconds"),
-                author=revision.author,
-                reason=revision.reason,
-                changed_paths=json.dumps(revision.changed_paths),
-                digest=revision.digest,
-                schema_version=revision.schema_version,
-                document=sealed,
-            )
-        )
+        cell = rows.revision_cell(store_id, revision.number)
+        sealed = self.ring.seal(tree.canonical_json(revision.document()), cell)
+        values = {**rows.clear_values(revision), "document": sealed}
+        self.connection.execute(insert(REVISIONS).values(values))
 
     def _opened(self, store_id: str, row: Row[Any]) -> Revision:
-        cell = _revision_cell(store_id, row.revision)
-        document = json.loads(self._ring.open(row.document, cell))
+        cell = rows.revision_cell(store_id, row.revision)
+        document = json.loads(self.ring.open(row.document, cell))
+        evidence = document.pop("evidence", None)
         if tree.digest(document["effective"]) != row.digest:
             raise CiphertextInvalid("a revision's digest is not its document's", row=cell.row)
-        return Revision(**_story(row), layers=Layers(**document))
-
-
-def _story(row: Row[Any]) -> dict[str, Any]:
-    return {
-        "number": row.revision,
-        "origin": Origin(row.origin) if row.origin in set(Origin) else row.origin,
-        "created_at": datetime.fromisoformat(row.created_at),
-        "author": row.author,
-        "reason": row.reason,
-        "changed_paths": tuple(json.loads(row.changed_paths)),
-        "digest": row.digest,
-        "schema_version": row.schema_version,
-    }
+        return Revision(**rows.story(row), layers=Layers(**document), evidence=evidence)
 
 
 def has_head(connection: Connection) -> bool:
@@ -214,44 +239,19 @@ def has_head(connection: Connection) -> bool:
     return connection.execute(select(SETTINGS.c.id)).first() is not None
 
 
-def _head_values(revision: Revision) -> dict[str, Any]:
-    return {
-        "revision": revision.number,
-        "updated_at": revision.created_at.isoformat(timespec="microseconds"),
-        "updated_by": revision.author,
-    }
+def is_empty(connection: Connection) -> bool:
+    """Tell whether a migrated database was never written to."""
+    return not has_head(connection) and not connection.execute(select(REVISIONS.c.revision)).first()
 
 
-def _conditions(only: HistoryFilter) -> list[ColumnElement[bool]]:
-    table, conditions = REVISIONS.c, []
-    if only.author:
-        conditions.append(table.author == only.author)
-    if only.path_prefix:
-        path = only.path_prefix
-        found = (table.changed_paths.contains(f'"{path}{end}', autoescape=True) for end in '".')
-        conditions.append(or_(*found))
-    if only.created_from:
-        conditions.append(table.created_at >= only.created_from.isoformat(timespec="microseconds"))
-    if only.created_until:
-        conditions.append(table.created_at < only.created_until.isoformat(timespec="microseconds"))
-    return conditions
+def is_ready(connection: Connection) -> bool:
+    """Tell whether the settings have their own key and audit log: the last step of a migration."""
+    return connection.execute(select(SETTINGS.c.store_key)).scalar() is not None
 
 
-def _revision_cell(store_id: str, number: int) -> Cell:
-    return Cell(store_id, "config_revisions", "document", str(number))
-
-
-def _secret_cell(store_id: str, name: str, version: int) -> Cell:
-    return Cell(store_id, "config_secrets", "value", name, version)
-
-
-def _secret_status(name: str, row: Row[Any] | None) -> SecretStatus:
-    if row is None:
-        return SecretStatus(name)
-    set_at = datetime.fromisoformat(row.set_at)
-    return SecretStatus(
-        name, row.value is not None, row.version, row.key_id, row.fingerprint, set_at, row.set_by
-    )
+def _secret_facts(status: SecretStatus) -> dict[str, str]:
+    facts = {"secret": status.name, "version": str(status.version)}
+    return {**facts, "secret_record": secret_record(status)}
 
 
 def _secret_draft(before: State, edit: SecretEdit) -> Draft:
@@ -260,5 +260,6 @@ def _secret_draft(before: State, edit: SecretEdit) -> Draft:
         Origin.SECRET,
         edit.author,
         edit.reason,
+        edit.action,
         (f"secrets.{edit.name}",),
     )

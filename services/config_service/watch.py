@@ -7,31 +7,18 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from config_service.feed import Feed
-from config_service.revision import Revision, changes
-from config_service.state import SecretStatus, State
-from config_service.store import Store
-from dedup_model.errors import FutureRevision, RevisionNotFound, invalid
+from config_service.state import State
+from config_service.steps import Seen, Steps
+from dedup_model.errors import FutureRevision, invalid
 
 LIFE_SECONDS = 600.0
 JITTER = 0.2
 _EPOCH = re.compile(r"[0-9a-f-]{36}")
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A revision that a watcher is shown."""
-
-    epoch: str
-    revision: Revision
-    secrets: tuple[SecretStatus, ...]
-    changed_paths: tuple[str, ...] = ()
-    skipped: int = 0
-    resync: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,14 +71,14 @@ class Watch:
     """The stream of one watcher, from the present state to its go-away."""
 
     feed: Feed
-    store: Store
+    steps: Steps
     options: WatchOptions
     stopping: asyncio.Event
     life_seconds: float = field(
         default_factory=lambda: LIFE_SECONDS * random.uniform(1 - JITTER, 1 + JITTER)
     )
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """Yield what the watcher sees; ends after a `GoAway`."""
         ends = time.monotonic() + self.life_seconds
         follow = self._every if self.options.every else self._latest
@@ -101,22 +88,22 @@ class Watch:
                 break
         yield GoAway("shutdown" if self.stopping.is_set() else "stream_age")
 
-    async def _latest(self, ends: float) -> AsyncIterator[Event]:
+    async def _latest(self, ends: float) -> AsyncGenerator[Event, None]:
         sent = self.feed.state
         elsewhere = self.options.epoch not in ("", sent.epoch)
-        yield Seen(sent.epoch, sent.revision, sent.secrets, resync=elsewhere)
+        yield self.steps.whole(sent, resync=elsewhere)
         while True:
             if await self._moved(sent, ends):
                 before, sent = sent, self.feed.state
-                yield _step(before, sent)
+                yield self.steps.between(before, sent)
             else:
                 yield Heartbeat(sent.epoch, sent.revision.number)
 
-    async def _every(self, ends: float) -> AsyncIterator[Event]:
+    async def _every(self, ends: float) -> AsyncGenerator[Event, None]:
         seen = self.feed.state
         after = self._start(seen)
         if after is None:
-            yield Seen(seen.epoch, seen.revision, seen.secrets, resync=True)
+            yield self.steps.whole(seen, resync=True)
             after = seen.revision.number
         else:
             yield Bookmark(seen.epoch, after, seen.revision.number)
@@ -124,10 +111,10 @@ class Watch:
         while True:
             state = self.feed.state
             if state.epoch != epoch:
-                yield Seen(state.epoch, state.revision, state.secrets, resync=True)
+                yield self.steps.whole(state, resync=True)
                 epoch, after = state.epoch, state.revision.number
             elif after < state.revision.number:
-                event = await self._next(state, after)
+                event = await self.steps.following(state, after)
                 yield event
                 after = event.revision.number
             elif not await self._moved(state, ends):
@@ -144,21 +131,6 @@ class Watch:
             raise FutureRevision(text, head=str(head.revision.number))
         return after
 
-    async def _next(self, state: State, after: int) -> Seen:
-        """Return the revision after `after`, or the head as a resync when it is gone."""
-        number = after + 1
-        if number == state.revision.number:
-            revision = state.revision
-        else:
-            try:
-                revision = await self.feed.run_blocking(self.store.revision, number, state.epoch)
-            except RevisionNotFound:
-                skipped = state.revision.number - number
-                return Seen(
-                    state.epoch, state.revision, state.secrets, skipped=skipped, resync=True
-                )
-        return Seen(state.epoch, revision, state.secrets, revision.changed_paths)
-
     async def _moved(self, seen: State, ends: float) -> bool:
         """Wait for another state, a heartbeat's time, the end of life or the shutdown."""
         until = min(time.monotonic() + self.options.heartbeat, ends)
@@ -166,13 +138,3 @@ class Watch:
             if await self.feed.changed(seen, left):
                 return True
         return False
-
-
-def _step(before: State, after: State) -> Seen:
-    if before.epoch != after.epoch:
-        return Seen(after.epoch, after.revision, after.secrets, resync=True)
-    paths = [path for path, _, _ in changes(before.revision.layers, after.revision.layers)]
-    pairs = zip(before.secrets, after.secrets, strict=True)
-    secrets = [f"secrets.{new.name}" for old, new in pairs if old.version != new.version]
-    skipped = after.revision.number - before.revision.number - 1
-    return Seen(after.epoch, after.revision, after.secrets, (*paths, *secrets), skipped=skipped)

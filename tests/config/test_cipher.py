@@ -18,6 +18,7 @@ from config_service.cipher import (
     Cell,
     KeyRing,
     KeyRingError,
+    StoreKey,
     development_ring,
     key_id,
     new_key,
@@ -135,10 +136,12 @@ def test_a_ring_shows_no_key_and_ids_come_from_the_keys(ring: KeyRing) -> None:
     assert key.hex()[:12] != ring.primary
 
 
-def test_a_fingerprint_is_keyed_and_stable(ring: KeyRing) -> None:
-    assert ring.fingerprint(VALUE) == ring.fingerprint(VALUE)
-    assert ring.fingerprint(VALUE) != ring.fingerprint(VALUE + b"x")
-    assert ring.fingerprint(VALUE) != parse_ring([new_key()]).fingerprint(VALUE)
+def test_a_stores_hashes_are_keyed_by_store_and_purpose() -> None:
+    key = StoreKey.new()
+    assert key.is_hash(key.hash("a", VALUE), "a", VALUE)
+    assert not key.is_hash(key.hash("a", VALUE), "a", VALUE + b"x")
+    assert not key.is_hash(key.hash("a", VALUE), "b", VALUE)
+    assert not StoreKey.new().is_hash(key.hash("a", VALUE), "a", VALUE)
 
 
 def test_the_development_key_file_is_private_and_is_kept(tmp_path: Path) -> None:
@@ -171,8 +174,8 @@ def test_the_file_comes_before_the_variable_and_both_before_the_made_up_key(
     one, two = new_key(), new_key()
     (tmp_path / "ring").write_text(one)
     both = replace(env, keyring=two, keyring_file=tmp_path / "ring")
-    assert setup.key_ring(both) == parse_ring([one])
-    assert setup.key_ring(replace(env, keyring=two)) == parse_ring([two])
+    assert setup.EnvRing(both).read() == parse_ring([one])
+    assert setup.EnvRing(replace(env, keyring=two)).read() == parse_ring([two])
     assert not (tmp_path / "c.key").exists()
 
 

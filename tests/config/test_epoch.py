@@ -22,7 +22,7 @@ async def test_watchers_of_both_modes_get_one_whole_state_to_resync(
     ]
     for watch in watches:
         await watch.read()
-    new = await asyncio.to_thread(store.new_epoch)
+    new = await asyncio.to_thread(store.new_epoch, "test")
     for watch in watches:
         state = (await watch.read()).state
         assert (state.epoch, state.resync, state.revision.revision) == (new, True, 2)
@@ -32,7 +32,7 @@ async def test_watchers_of_both_modes_get_one_whole_state_to_resync(
 
 async def test_an_etag_of_the_old_epoch_is_stale(client: Any, store: Store) -> None:
     etag = (await client.get()).revision.etag
-    await asyncio.to_thread(store.new_epoch)
+    await asyncio.to_thread(store.new_epoch, "test")
     refused = await client.update_refused(HIGH, etag=etag)
     assert refused.code is grpc.StatusCode.ABORTED
     await client.update(HIGH, etag=refused.facts["current_etag"])
@@ -42,7 +42,7 @@ async def test_a_matcher_that_knows_the_old_epoch_gets_the_new_state_at_once(
     client: Any, store: Store
 ) -> None:
     old = (await client.get()).epoch
-    new = await asyncio.to_thread(store.new_epoch)
+    new = await asyncio.to_thread(store.new_epoch, "test")
     await asyncio.sleep(0.3)
     request = pb.GetSnapshotRequest(known_epoch=old, known_revision=1, min_revision=99)
     answer = await client.stub.GetSnapshot(request, timeout=5)
@@ -52,7 +52,7 @@ async def test_a_matcher_that_knows_the_old_epoch_gets_the_new_state_at_once(
 async def test_a_page_token_of_the_old_epoch_is_refused(client: Any, store: Store) -> None:
     await client.update(HIGH)
     first = await client.stub.ListRevisions(pb.ListRevisionsRequest(page_size=1))
-    await asyncio.to_thread(store.new_epoch)
+    await asyncio.to_thread(store.new_epoch, "test")
     await asyncio.sleep(0.3)
     again = pb.ListRevisionsRequest(page_size=1, page_token=first.next_page_token)
     assert (await client.refused(client.stub.ListRevisions(again))).reason == "PAGE_TOKEN"
@@ -60,6 +60,6 @@ async def test_a_page_token_of_the_old_epoch_is_refused(client: Any, store: Stor
 
 async def test_revisions_and_secrets_still_open(client: Any, store: Store) -> None:
     await client.set_key("key-1")
-    await asyncio.to_thread(store.new_epoch)
+    await asyncio.to_thread(store.new_epoch, "test")
     assert (await client.key()).value == "key-1"
     assert (await client.get(1)).revision.revision == 1

@@ -202,9 +202,11 @@ async def test_a_rollback_warns_when_the_inherited_values_have_changed(
 ) -> None:
     env = with_bootstrap("thresholds: {high: 0.8}\n")
     setup.migrate(env)
-    first = connect((await serve(env)).address)
+    server = await serve(env)
+    first = connect(server.address)
     await first.update({"ai": {"enabled": True}})
     await first.update({"ai": {"enabled": False}})
+    await server.stop(0)
     setup.migrate(with_bootstrap("thresholds: {high: 0.7}\n"))
     client = connect((await serve(env)).address)
     answer = await _rollback(client, 2)

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -153,7 +154,7 @@ class Clock:
 
 def test_an_id_is_remembered_for_a_day(env: Env, store: Store, sql: Callable[..., Any]) -> None:
     clock = Clock()
-    later = Store(open_database(parse_url(env.database_url)), setup.key_ring(env), clock)
+    later = Store(open_database(parse_url(env.database_url)), setup.open_store(env).keyring, clock)
     request_id = new_id()
     assert apply(later, 0.8, "anna", request_id) == 2
     clock.now += KEPT
@@ -180,8 +181,10 @@ def test_a_new_first_key_still_knows_old_requests(env: Env, store: Store, tmp_pa
     apply(store, 0.8, "anna", request_id)
     key_file = tmp_path / "c.key"
     fresh = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY"
-    ring = parse_ring([fresh, *key_file.read_text().splitlines()])
-    rotated = Store(open_database(parse_url(env.database_url)), ring)
+    ring_file = tmp_path / "ring"
+    ring_file.write_text("\n".join([fresh, *key_file.read_text().splitlines()]))
+    rotated = setup.open_store(replace(env, keyring_file=ring_file))
+    assert rotated.keyring.ring().primary == parse_ring([fresh]).primary
     assert apply(rotated, 0.8, "anna", request_id) == 2
     with pytest.raises(InvalidRequest):
         apply(rotated, 0.9, "anna", request_id)

@@ -102,14 +102,14 @@ def test_a_fernet_token_becomes_a_sealed_key(
     captured = capsys.readouterr()
     assert "ai.api_key: set" in captured.out
     assert CANARY not in captured.out + captured.err
-    assert setup.open_store(env).open_secret("ai.api_key") == (CANARY, 1)
+    assert setup.open_store(env).access_secret("ai.api_key", "test") == (CANARY, 1)
 
 
 def test_a_plain_key_becomes_a_sealed_key(
     legacy: Legacy, env: Env, sql: Callable[..., Any]
 ) -> None:
     main(["import-legacy", legacy(WHOLE, f"plain:{CANARY}")])
-    assert setup.open_store(env).open_secret("ai.api_key") == (CANARY, 1)
+    assert setup.open_store(env).access_secret("ai.api_key", "test") == (CANARY, 1)
     ((stored,),) = sql("SELECT value FROM config_secrets")
     assert stored.startswith("cse2.")
 

@@ -139,24 +139,25 @@ async def test_a_matcher_takes_the_snapshot_and_then_the_key(client: Any) -> Non
     assert (key.value, key.version) == (CANARY, snapshot.secrets[0].version)
 
 
-async def test_fingerprints_compare_values_under_one_ring_only(
+async def test_fingerprints_compare_values_in_one_store_only(
     env: Env,
     tmp_path: Path,
     serve: Callable[[Env], Awaitable[Any]],
     connect: Callable[[str], Any],
 ) -> None:
-    async def fingerprint(name: str, key: str) -> str:
+    async def connected(name: str) -> Any:
         url = f"sqlite:///{tmp_path / name / 's.db'}"
-        client = connect((await serve(replace(env, database_url=url))).address)
+        return connect((await serve(replace(env, database_url=url))).address)
+
+    async def fingerprint(client: Any, key: str) -> str:
         return (await client.set_key(key)).secret.fingerprint
 
-    one, same, other = [
-        await fingerprint(name, key) for name, key in (("a", CANARY), ("a", CANARY), ("b", CANARY))
-    ]
+    a, b = await connected("a"), await connected("b")
+    one = await fingerprint(a, CANARY)
     assert len(one) == 12
-    assert one == same
-    assert one != other
-    assert await fingerprint("a", CANARY + "x") != one
+    assert await fingerprint(a, CANARY) == one
+    assert await fingerprint(b, CANARY) != one
+    assert await fingerprint(a, CANARY + "x") != one
 
 
 async def test_canaries_are_nowhere_on_the_disk_in_logs_or_in_errors(
@@ -185,7 +186,7 @@ def test_a_key_is_not_in_the_repr_of_what_carries_it() -> None:
     meta = Meta("dev")
     carriers = [
         SetSecret(NAME, CANARY, meta),
-        SecretEdit(NAME, CANARY, "dev", ""),
+        SecretEdit(NAME, CANARY, "dev", "", "SetSecret"),
         LegacySettings({}, CANARY, ""),
         Env(keyring=CANARY, legacy_key=CANARY),
     ]

@@ -68,7 +68,7 @@ def test_revisions_are_contiguous_and_reopen_byte_for_byte(env: Env, store: Stor
     whole = [again.revision(story.number) for story in kept]
     assert [tree.digest(r.layers.effective) for r in whole] == [r.digest for r in kept]
     assert again.state() == store.state()
-    assert again.open_secret("ai.api_key") == ("key-1", 1)
+    assert again.access_secret("ai.api_key", "test") == ("key-1", 1)
 
 
 def test_the_head_row_names_the_last_revision_and_stays_alone(
@@ -78,7 +78,7 @@ def test_the_head_row_names_the_last_revision_and_stays_alone(
     ((identity, revision, author),) = sql("SELECT id, revision, updated_by FROM config_settings")
     assert (identity, revision, author) == (1, 2, "tester")
     with pytest.raises(sqlite3.IntegrityError):
-        sql("INSERT INTO config_settings VALUES (2, 'a', 'b', 1, '', '')")
+        sql("INSERT INTO config_settings VALUES (2, 'a', 'b', 1, '', '', '', '', 0)")
 
 
 def test_a_refused_edit_leaves_nothing_behind(store: Store) -> None:
@@ -97,7 +97,7 @@ def test_what_is_missing_has_its_own_error(store: Store) -> None:
     with pytest.raises(RevisionNotFound):
         store.revision(0)
     with pytest.raises(SecretNotSet):
-        store.open_secret("ai.api_key")
+        store.access_secret("ai.api_key", "test")
 
 
 ODD = [
@@ -116,7 +116,7 @@ async def test_what_another_release_stored_is_served_whatever_todays_rules_say(
         old = head.revision.layers
         odd = tree.put({}, path, value)
         layers = Layers(old.inherited, old.bootstrap, odd, tree.put(old.effective, path, value))
-        return Draft(layers, Origin.UPDATE, "another release", "")
+        return Draft(layers, Origin.UPDATE, "another release", "", "UpdateConfig")
 
     store.apply(edit)
     sql("UPDATE config_revisions SET schema_version = 2 WHERE revision = 2")

@@ -10,8 +10,9 @@ import pytest
 
 from config_service.edits import Meta, Update
 from config_service.serving import ConfigServer
+from config_service.steps import Seen, Steps
 from config_service.store import Store
-from config_service.watch import Bookmark, GoAway, Heartbeat, Seen, Watch, WatchOptions
+from config_service.watch import Bookmark, GoAway, Heartbeat, Watch, WatchOptions
 from dedup_model.change import Change
 from eventdedup.config.v1 import config_service_pb2 as pb
 from eventdedup.config.v1.config_service_pb2_grpc import ConfigServiceStub
@@ -73,7 +74,8 @@ async def test_a_reader_that_holds_still_skips_to_the_newest_state(
 async def test_a_cursor_that_is_not_moved_coalesces_five_writes(
     client: Any, server: ConfigServer, store: Store
 ) -> None:
-    events = Watch(server.feed, store, WatchOptions(), asyncio.Event()).events()
+    steps = Steps(server.feed, store)
+    events = Watch(server.feed, steps, WatchOptions(), asyncio.Event()).events()
     assert isinstance(await anext(events), Seen)
     await _score(client, 1, 2, 3, 4)
     await client.set_key("key-1")
@@ -234,7 +236,8 @@ async def test_shutdown_says_go_away_and_ends_cleanly_at_once(
 
 async def test_a_stream_ends_of_age(server: ConfigServer, store: Store) -> None:
     async def kinds(**more: Any) -> list[type]:
-        watch = Watch(server.feed, store, WatchOptions(**more), asyncio.Event(), 0.35)
+        steps = Steps(server.feed, store)
+        watch = Watch(server.feed, steps, WatchOptions(**more), asyncio.Event(), 0.35)
         events: AsyncIterator[Any] = watch.events()
         began = time.monotonic()
         found = [event async for event in events]
@@ -247,8 +250,9 @@ async def test_a_stream_ends_of_age(server: ConfigServer, store: Store) -> None:
 
 
 def test_lives_are_ten_minutes_and_differ(server: ConfigServer, store: Store) -> None:
+    steps = Steps(server.feed, store)
     lives = {
-        Watch(server.feed, store, WatchOptions(), asyncio.Event()).life_seconds for _ in "x" * 50
+        Watch(server.feed, steps, WatchOptions(), asyncio.Event()).life_seconds for _ in "x" * 50
     }
     assert len(lives) > 40
     assert all(480 <= life <= 720 for life in lives)

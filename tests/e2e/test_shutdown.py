@@ -127,7 +127,10 @@ PYTHON_PATH = {"PYTHONPATH": ":".join(sys.path)}
 
 def test_a_taken_port_ends_the_second_service_with_one_line(launcher, tmp_path):
     config = launcher.config()
-    done = run_service("config_service", tmp_path, CONFIG_ADDRESS=config.address)
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    done = run_service(
+        "config_service", tmp_path, CONFIG_ADDRESS=config.address, CONFIG_DATABASE_URL=other
+    )
     assert done.returncode == 78
     assert f"cannot listen on {config.address}" in done.stderr
     assert "Traceback" not in done.stderr

@@ -5,13 +5,14 @@ import pytest
 
 from config_service.grants import GRANTS as CONFIG_GRANTS
 from dedup_rpc.authz import ROLES
-from eventdedup.config.v1 import config_service_pb2
+from eventdedup.config.v1 import config_admin_service_pb2, config_service_pb2
 from eventdedup.matcher.v1 import matcher_service_pb2
 from matcher_service.grants import GRANTS as MATCHER_GRANTS
 
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 HEALTH = "/grpc.health.v1.Health/Check"
 CONFIG = "/eventdedup.config.v1.ConfigService/"
+ADMIN = "/eventdedup.config.v1.ConfigAdminService/"
 MATCHER = "/eventdedup.matcher.v1.MatcherService/"
 
 CONFIG_TABLE = """
@@ -26,8 +27,19 @@ RollbackConfig  -      yes    -       -       yes   -      -
 SetSecret       -      -      -       -       yes   -      -
 ClearSecret     -      -      -       -       yes   -      -
 AccessSecret    -      -      yes     -       -     -      -
+ReportStatus    -      -      yes     -       -     -      -
+ListClients     yes    yes    -       yes     yes   -      -
 reflection      yes    yes    -       yes     yes   -      -
 health          yes    yes    yes     yes     yes   yes    yes
+"""
+ADMIN_TABLE = """
+                  reader editor matcher auditor admin caller operator
+GetKeyringStatus  -      -      -       yes     yes   -      -
+Rewrap            -      -      -       -       yes   -      -
+ListAuditEvents   -      -      -       yes     yes   -      -
+VerifyAudit       -      -      -       yes     yes   -      -
+ExportConfig      yes    yes    -       yes     yes   -      -
+ImportConfig      -      yes    -       -       yes   -      -
 """
 MATCHER_TABLE = """
                   reader editor matcher auditor admin caller operator
@@ -80,6 +92,7 @@ async def test_every_cell_of_config_service(config_service, access, channel, tru
     address = await config_service(access)
     arguments = (address, channel, trusting, principals)
     assert await wrong_cells(CONFIG_TABLE, CONFIG, *arguments) == []
+    assert await wrong_cells(ADMIN_TABLE, ADMIN, *arguments) == []
 
 
 async def test_every_cell_of_matcher_service(
@@ -93,24 +106,26 @@ async def test_every_cell_of_matcher_service(
 
 
 @pytest.mark.parametrize(
-    ("module", "service", "grants"),
+    ("modules", "grants"),
     [
-        (config_service_pb2, "ConfigService", CONFIG_GRANTS),
-        (matcher_service_pb2, "MatcherService", MATCHER_GRANTS),
+        ((config_service_pb2, config_admin_service_pb2), CONFIG_GRANTS),
+        ((matcher_service_pb2,), MATCHER_GRANTS),
     ],
 )
-def test_every_rpc_of_the_contract_has_its_grant(module, service, grants):
-    described = module.DESCRIPTOR.services_by_name[service]
-    methods = {f"/{described.full_name}/{method.name}" for method in described.methods}
+def test_every_rpc_of_the_contract_has_its_grant(modules, grants):
+    services = [s for module in modules for s in module.DESCRIPTOR.services_by_name.values()]
+    methods = {f"/{s.full_name}/{method.name}" for s in services for method in s.methods}
     assert methods == set(grants.roles) - {REFLECTION}
 
 
 @pytest.mark.parametrize(
-    ("table", "service", "grants"),
-    [(CONFIG_TABLE, CONFIG, CONFIG_GRANTS), (MATCHER_TABLE, MATCHER, MATCHER_GRANTS)],
+    ("listed", "grants"),
+    [
+        (cells(CONFIG_TABLE, CONFIG) + cells(ADMIN_TABLE, ADMIN), CONFIG_GRANTS),
+        (cells(MATCHER_TABLE, MATCHER), MATCHER_GRANTS),
+    ],
 )
-def test_the_table_names_every_role_and_every_granted_method(table, service, grants):
-    listed = cells(table, service)
+def test_the_table_names_every_role_and_every_granted_method(listed, grants):
     assert {role for _, role, _ in listed} == set(ROLES)
     assert {method for method, _, _ in listed} - {HEALTH} == set(grants.roles)
 

@@ -53,7 +53,6 @@ BOTH = [
     ("principals are sound", {"{}_AUTHZ_FILE": "bad.yaml"}, "principals.0.roles"),
 ]
 CONFIG_ALONE = [
-    ("production needs a key ring", {**PRODUCTION, **TLS, **AUTHZ}, "KEYRING_FILE"),
     ("a key ring is needed beyond loopback", {**ANYWHERE, **TLS, **AUTHZ}, "KEYRING_FILE"),
 ]
 MATCHER_ALONE = [

@@ -8,6 +8,7 @@ from eventdedup.config.v1 import matching_config_pb2 as _matching_config_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -71,7 +72,7 @@ class _OriginEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Origin.ValueTy
     ORIGIN_BOOTSTRAP: _Origin.ValueType  # 6
     """Another bootstrap file."""
     ORIGIN_IMPORT: _Origin.ValueType  # 7
-    """The take-over of an earlier system's settings."""
+    """ImportConfig, or the take-over of an earlier system's settings."""
 
 class Origin(_Origin, metaclass=_OriginEnumTypeWrapper):
     """What made a revision."""
@@ -91,7 +92,7 @@ ORIGIN_UPGRADE: Origin.ValueType  # 5
 ORIGIN_BOOTSTRAP: Origin.ValueType  # 6
 """Another bootstrap file."""
 ORIGIN_IMPORT: Origin.ValueType  # 7
-"""The take-over of an earlier system's settings."""
+"""ImportConfig, or the take-over of an earlier system's settings."""
 Global___Origin: _TypeAlias = Origin  # noqa: Y015
 
 class _WatchMode:
@@ -246,8 +247,8 @@ class SecretStatus(_message.Message):
     set_by: _builtins.str
     """Who set or cleared it last."""
     fingerprint: _builtins.str
-    """Keyed hash of the value, 12 hex digits: tells whether two stores hold the same key under the
-    same key ring; empty when not set.
+    """Keyed hash of the value, 12 hex digits: tells whether this store held the same value before;
+    another store has another hash of it. Empty when not set.
     """
     @_builtins.property
     def set_at(self) -> _timestamp_pb2.Timestamp:
@@ -370,6 +371,7 @@ class GetConfigResponse(_message.Message):
     SECRETS_FIELD_NUMBER: _builtins.int
     HAS_API_KEY_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
     epoch: _builtins.str
     """Identifies the store's present life; changes when a database is restored."""
     has_api_key: _builtins.bool
@@ -400,6 +402,10 @@ class GetConfigResponse(_message.Message):
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What is allowed but probably not meant, a sentence each."""
 
+    @_builtins.property
+    def evidence(self) -> _struct_pb2.Struct:
+        """The figures that the revision's author gave as its ground; unset when there are none."""
+
     def __init__(
         self,
         *,
@@ -411,10 +417,11 @@ class GetConfigResponse(_message.Message):
         secrets: _abc.Iterable[Global___SecretStatus] | None = ...,
         has_api_key: _builtins.bool | None = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        evidence: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_has_api_key", b"_has_api_key", "effective", b"effective", "has_api_key", b"has_api_key", "overrides", b"overrides", "revision", b"revision"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_has_api_key", b"_has_api_key", "effective", b"effective", "evidence", b"evidence", "has_api_key", b"has_api_key", "overrides", b"overrides", "revision", b"revision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_has_api_key", b"_has_api_key", "effective", b"effective", "epoch", b"epoch", "has_api_key", b"has_api_key", "overrides", b"overrides", "provenance", b"provenance", "revision", b"revision", "secrets", b"secrets", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_has_api_key", b"_has_api_key", "effective", b"effective", "epoch", b"epoch", "evidence", b"evidence", "has_api_key", b"has_api_key", "overrides", b"overrides", "provenance", b"provenance", "revision", b"revision", "secrets", b"secrets", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__has_api_key: _TypeAlias = _typing.Literal["has_api_key"]  # noqa: Y015
     _WhichOneofArgType__has_api_key: _TypeAlias = _typing.Literal["_has_api_key", b"_has_api_key"]  # noqa: Y015
@@ -435,6 +442,7 @@ class UpdateConfigRequest(_message.Message):
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
     etag: _builtins.str
     """The etag that the update was based on; omitted: no check."""
     validate_only: _builtins.bool
@@ -461,6 +469,12 @@ class UpdateConfigRequest(_message.Message):
     def clear_mask(self) -> _field_mask_pb2.FieldMask:
         """Paths whose override is dropped so that the inherited value shows through, lists included."""
 
+    @_builtins.property
+    def evidence(self) -> _struct_pb2.Struct:
+        """Figures that speak for the change, such as those of a preview; up to 16 KiB as JSON, sealed and
+        stored with the revision.
+        """
+
     def __init__(
         self,
         *,
@@ -471,10 +485,11 @@ class UpdateConfigRequest(_message.Message):
         validate_only: _builtins.bool = ...,
         reason: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        evidence: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["clear_mask", b"clear_mask", "config", b"config", "update_mask", b"update_mask"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clear_mask", b"clear_mask", "config", b"config", "evidence", b"evidence", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clear_mask", b"clear_mask", "config", b"config", "etag", b"etag", "reason", b"reason", "request_id", b"request_id", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clear_mask", b"clear_mask", "config", b"config", "etag", b"etag", "evidence", b"evidence", "reason", b"reason", "request_id", b"request_id", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1328,3 +1343,308 @@ class GoAway(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GoAway: _TypeAlias = GoAway  # noqa: Y015
+
+@_typing.final
+class BatchStats(_message.Message):
+    """What one revision did to the batches of one matcher."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    BATCHES_FIELD_NUMBER: _builtins.int
+    LISTINGS_FIELD_NUMBER: _builtins.int
+    MERGE_RATE_FIELD_NUMBER: _builtins.int
+    AMBIGUOUS_RATE_FIELD_NUMBER: _builtins.int
+    LARGEST_CLUSTER_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """The revision that the batches ran under, 1 or more."""
+    batches: _builtins.int
+    """How many batches."""
+    listings: _builtins.int
+    """How many listings in all."""
+    merge_rate: _builtins.float
+    """Share of the listings that were merged into another one, 0 to 1."""
+    ambiguous_rate: _builtins.float
+    """Share of the compared pairs that were left ambiguous, 0 to 1."""
+    largest_cluster: _builtins.int
+    """Listings in the largest cluster."""
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+        batches: _builtins.int = ...,
+        listings: _builtins.int = ...,
+        merge_rate: _builtins.float = ...,
+        ambiguous_rate: _builtins.float = ...,
+        largest_cluster: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguous_rate", b"ambiguous_rate", "batches", b"batches", "largest_cluster", b"largest_cluster", "listings", b"listings", "merge_rate", b"merge_rate", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchStats: _TypeAlias = BatchStats  # noqa: Y015
+
+@_typing.final
+class Rejection(_message.Message):
+    """A revision that a matcher refused to run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    REPORTED_AT_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """The revision."""
+    why: _builtins.str
+    """Why, in up to 500 characters."""
+    @_builtins.property
+    def reported_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was first reported; set by the server."""
+
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+        why: _builtins.str = ...,
+        reported_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reported_at", b"reported_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reported_at", b"reported_at", "revision", b"revision", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rejection: _TypeAlias = Rejection  # noqa: Y015
+
+@_typing.final
+class ReportStatusRequest(_message.Message):
+    """The word of one matcher."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    RECEIVED_REVISION_FIELD_NUMBER: _builtins.int
+    APPLIED_REVISION_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    REJECTION_FIELD_NUMBER: _builtins.int
+    STATS_FIELD_NUMBER: _builtins.int
+    instance_id: _builtins.str
+    """Name of the reporting process, 1 to 100 letters, digits and `. _ : / -`, such as its pod's name."""
+    version: _builtins.str
+    """Release that runs there."""
+    epoch: _builtins.str
+    """Epoch that the revisions belong to; empty when the matcher has none."""
+    received_revision: _builtins.int
+    """The newest revision that it was given; 0 for none."""
+    applied_revision: _builtins.int
+    """The revision that its last batch ran under; 0 for none."""
+    source: _builtins.str
+    """Where that config came from: `live`, `memory`, `file` or `bootstrap`."""
+    @_builtins.property
+    def rejection(self) -> Global___Rejection:
+        """A revision that it refuses to run; unset when there is none. It stays listed after recovery."""
+
+    @_builtins.property
+    def stats(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchStats]:
+        """Its batches since the last report, one entry for each revision."""
+
+    def __init__(
+        self,
+        *,
+        instance_id: _builtins.str = ...,
+        version: _builtins.str = ...,
+        epoch: _builtins.str = ...,
+        received_revision: _builtins.int = ...,
+        applied_revision: _builtins.int = ...,
+        source: _builtins.str = ...,
+        rejection: Global___Rejection | None = ...,
+        stats: _abc.Iterable[Global___BatchStats] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rejection", b"rejection"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_revision", b"applied_revision", "epoch", b"epoch", "instance_id", b"instance_id", "received_revision", b"received_revision", "rejection", b"rejection", "source", b"source", "stats", b"stats", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportStatusRequest: _TypeAlias = ReportStatusRequest  # noqa: Y015
+
+@_typing.final
+class ReportStatusResponse(_message.Message):
+    """The receipt of a report."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.str
+    """The present epoch."""
+    head: _builtins.int
+    """The present head."""
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.str = ...,
+        head: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "head", b"head"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportStatusResponse: _TypeAlias = ReportStatusResponse  # noqa: Y015
+
+@_typing.final
+class ListClientsRequest(_message.Message):
+    """Asks who runs what."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListClientsRequest: _TypeAlias = ListClientsRequest  # noqa: Y015
+
+@_typing.final
+class ClientStatus(_message.Message):
+    """One running matcher."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRINCIPAL_FIELD_NUMBER: _builtins.int
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    RECEIVED_REVISION_FIELD_NUMBER: _builtins.int
+    APPLIED_REVISION_FIELD_NUMBER: _builtins.int
+    LAG_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    REJECTION_FIELD_NUMBER: _builtins.int
+    STATS_FIELD_NUMBER: _builtins.int
+    REPORTED_AT_FIELD_NUMBER: _builtins.int
+    principal: _builtins.str
+    """The principal that reported."""
+    instance_id: _builtins.str
+    """Its name for itself."""
+    version: _builtins.str
+    """Release that runs there."""
+    epoch: _builtins.str
+    """Epoch that the revisions belong to."""
+    received_revision: _builtins.int
+    """The newest revision that it was given."""
+    applied_revision: _builtins.int
+    """The revision that its last batch ran under."""
+    lag: _builtins.int
+    """Revisions between the applied one and the head; -1 when its epoch is not the present one."""
+    source: _builtins.str
+    """Where its config came from."""
+    @_builtins.property
+    def rejection(self) -> Global___Rejection:
+        """The last revision that it refused, also after recovery."""
+
+    @_builtins.property
+    def stats(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchStats]:
+        """What its last two revisions did to its batches, the newer one first."""
+
+    @_builtins.property
+    def reported_at(self) -> _timestamp_pb2.Timestamp:
+        """When it reported."""
+
+    def __init__(
+        self,
+        *,
+        principal: _builtins.str = ...,
+        instance_id: _builtins.str = ...,
+        version: _builtins.str = ...,
+        epoch: _builtins.str = ...,
+        received_revision: _builtins.int = ...,
+        applied_revision: _builtins.int = ...,
+        lag: _builtins.int = ...,
+        source: _builtins.str = ...,
+        rejection: Global___Rejection | None = ...,
+        stats: _abc.Iterable[Global___BatchStats] | None = ...,
+        reported_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rejection", b"rejection", "reported_at", b"reported_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_revision", b"applied_revision", "epoch", b"epoch", "instance_id", b"instance_id", "lag", b"lag", "principal", b"principal", "received_revision", b"received_revision", "rejection", b"rejection", "reported_at", b"reported_at", "source", b"source", "stats", b"stats", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClientStatus: _TypeAlias = ClientStatus  # noqa: Y015
+
+@_typing.final
+class SuspectConfig(_message.Message):
+    """A revision under which batches came out very unlike before."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """The revision."""
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What jumped, a sentence each, with the figures before and after."""
+
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+        reasons: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reasons", b"reasons", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuspectConfig: _TypeAlias = SuspectConfig  # noqa: Y015
+
+@_typing.final
+class ListClientsResponse(_message.Message):
+    """Who runs what."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    CLIENTS_FIELD_NUMBER: _builtins.int
+    SUSPECTS_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.str
+    """The present epoch."""
+    head: _builtins.int
+    """The present head."""
+    @_builtins.property
+    def clients(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClientStatus]:
+        """Sorted by principal and instance."""
+
+    @_builtins.property
+    def suspects(self) -> _containers.RepeatedCompositeFieldContainer[Global___SuspectConfig]:
+        """Revisions of this epoch that look like mistakes (`SUSPECT_CONFIG`), the newest first."""
+
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.str = ...,
+        head: _builtins.int = ...,
+        clients: _abc.Iterable[Global___ClientStatus] | None = ...,
+        suspects: _abc.Iterable[Global___SuspectConfig] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clients", b"clients", "epoch", b"epoch", "head", b"head", "suspects", b"suspects"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListClientsResponse: _TypeAlias = ListClientsResponse  # noqa: Y015

@@ -33,8 +33,9 @@ class ConfigServiceStub:
     FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE, NOT_FOUND, UNAUTHENTICATED, PERMISSION_DENIED,
     RESOURCE_EXHAUSTED. Unknown whether applied: UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
     Any RPC may fail with UNAUTHENTICATED without valid credentials, PERMISSION_DENIED without a role
-    that may call it, FAILED_PRECONDITION `KEY_NOT_IN_RING`, DATA_LOSS `CIPHERTEXT_INVALID` and UNAVAILABLE
-    `STORE_UNAVAILABLE`.
+    that may call it, FAILED_PRECONDITION `KEYRING_UNAVAILABLE` while the service is sealed (it has no
+    key, or not the store's) and `KEY_NOT_IN_RING`, DATA_LOSS `CIPHERTEXT_INVALID`, RESOURCE_EXHAUSTED
+    at a limit and UNAVAILABLE `STORE_UNAVAILABLE`.
     """
 
     def __init__(self, channel):
@@ -93,6 +94,16 @@ class ConfigServiceStub:
                 request_serializer=eventdedup_dot_config_dot_v1_dot_config__service__pb2.WatchConfigRequest.SerializeToString,
                 response_deserializer=eventdedup_dot_config_dot_v1_dot_config__service__pb2.WatchConfigResponse.FromString,
                 _registered_method=True)
+        self.ReportStatus = channel.unary_unary(
+                '/eventdedup.config.v1.ConfigService/ReportStatus',
+                request_serializer=eventdedup_dot_config_dot_v1_dot_config__service__pb2.ReportStatusRequest.SerializeToString,
+                response_deserializer=eventdedup_dot_config_dot_v1_dot_config__service__pb2.ReportStatusResponse.FromString,
+                _registered_method=True)
+        self.ListClients = channel.unary_unary(
+                '/eventdedup.config.v1.ConfigService/ListClients',
+                request_serializer=eventdedup_dot_config_dot_v1_dot_config__service__pb2.ListClientsRequest.SerializeToString,
+                response_deserializer=eventdedup_dot_config_dot_v1_dot_config__service__pb2.ListClientsResponse.FromString,
+                _registered_method=True)
 
 
 class ConfigServiceServicer:
@@ -103,13 +114,15 @@ class ConfigServiceServicer:
     FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE, NOT_FOUND, UNAUTHENTICATED, PERMISSION_DENIED,
     RESOURCE_EXHAUSTED. Unknown whether applied: UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
     Any RPC may fail with UNAUTHENTICATED without valid credentials, PERMISSION_DENIED without a role
-    that may call it, FAILED_PRECONDITION `KEY_NOT_IN_RING`, DATA_LOSS `CIPHERTEXT_INVALID` and UNAVAILABLE
-    `STORE_UNAVAILABLE`.
+    that may call it, FAILED_PRECONDITION `KEYRING_UNAVAILABLE` while the service is sealed (it has no
+    key, or not the store's) and `KEY_NOT_IN_RING`, DATA_LOSS `CIPHERTEXT_INVALID`, RESOURCE_EXHAUSTED
+    at a limit and UNAVAILABLE `STORE_UNAVAILABLE`.
     """
 
     def GetConfig(self, request, context):
         """Returns the current config, or a named revision. An empty request works. Never a secret.
-        Fails with NOT_FOUND for a revision that does not exist and OUT_OF_RANGE for one beyond the head.
+        Fails with NOT_FOUND for a revision that does not exist, OUT_OF_RANGE `FUTURE_REVISION` for one
+        beyond the head and OUT_OF_RANGE `REVISION_COMPACTED` for one that was removed for its age.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -178,8 +191,10 @@ class ConfigServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AccessSecret(self, request, context):
-        """Returns a secret's value: the only RPC that does.
-        Fails with NOT_FOUND `SECRET_UNKNOWN` and FAILED_PRECONDITION `SECRET_NOT_SET`.
+        """Returns a secret's value: the only RPC that does. Who read it is in the audit log before the
+        answer leaves.
+        Fails with NOT_FOUND `SECRET_UNKNOWN` and FAILED_PRECONDITION `SECRET_NOT_SET`; with UNAVAILABLE
+        when the audit log cannot be written.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -189,6 +204,22 @@ class ConfigServiceServicer:
         """Streams the config as it changes, see WatchMode. A stream lives about ten minutes and ends
         with `go_away`; a client then opens the next one. Never a secret's value.
         Fails with OUT_OF_RANGE `FUTURE_REVISION` when `after_revision` lies beyond the head.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportStatus(self, request, context):
+        """Takes the word of a running matcher on which revision it received, applied or rejected. A
+        report replaces the one before of the same principal and instance; nobody reports for another.
+        Fails with INVALID_ARGUMENT for rates outside 0 to 1 and negative counts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListClients(self, request, context):
+        """Lists who runs which revision: every instance that reported within a day.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -247,6 +278,16 @@ def add_ConfigServiceServicer_to_server(servicer, server):
                     request_deserializer=eventdedup_dot_config_dot_v1_dot_config__service__pb2.WatchConfigRequest.FromString,
                     response_serializer=eventdedup_dot_config_dot_v1_dot_config__service__pb2.WatchConfigResponse.SerializeToString,
             ),
+            'ReportStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportStatus,
+                    request_deserializer=eventdedup_dot_config_dot_v1_dot_config__service__pb2.ReportStatusRequest.FromString,
+                    response_serializer=eventdedup_dot_config_dot_v1_dot_config__service__pb2.ReportStatusResponse.SerializeToString,
+            ),
+            'ListClients': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListClients,
+                    request_deserializer=eventdedup_dot_config_dot_v1_dot_config__service__pb2.ListClientsRequest.FromString,
+                    response_serializer=eventdedup_dot_config_dot_v1_dot_config__service__pb2.ListClientsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'eventdedup.config.v1.ConfigService', rpc_method_handlers)
@@ -263,8 +304,9 @@ class ConfigService:
     FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE, NOT_FOUND, UNAUTHENTICATED, PERMISSION_DENIED,
     RESOURCE_EXHAUSTED. Unknown whether applied: UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
     Any RPC may fail with UNAUTHENTICATED without valid credentials, PERMISSION_DENIED without a role
-    that may call it, FAILED_PRECONDITION `KEY_NOT_IN_RING`, DATA_LOSS `CIPHERTEXT_INVALID` and UNAVAILABLE
-    `STORE_UNAVAILABLE`.
+    that may call it, FAILED_PRECONDITION `KEYRING_UNAVAILABLE` while the service is sealed (it has no
+    key, or not the store's) and `KEY_NOT_IN_RING`, DATA_LOSS `CIPHERTEXT_INVALID`, RESOURCE_EXHAUSTED
+    at a limit and UNAVAILABLE `STORE_UNAVAILABLE`.
     """
 
     @staticmethod
@@ -527,6 +569,60 @@ class ConfigService:
             '/eventdedup.config.v1.ConfigService/WatchConfig',
             eventdedup_dot_config_dot_v1_dot_config__service__pb2.WatchConfigRequest.SerializeToString,
             eventdedup_dot_config_dot_v1_dot_config__service__pb2.WatchConfigResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eventdedup.config.v1.ConfigService/ReportStatus',
+            eventdedup_dot_config_dot_v1_dot_config__service__pb2.ReportStatusRequest.SerializeToString,
+            eventdedup_dot_config_dot_v1_dot_config__service__pb2.ReportStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListClients(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eventdedup.config.v1.ConfigService/ListClients',
+            eventdedup_dot_config_dot_v1_dot_config__service__pb2.ListClientsRequest.SerializeToString,
+            eventdedup_dot_config_dot_v1_dot_config__service__pb2.ListClientsResponse.FromString,
             options,
             channel_credentials,
             insecure,

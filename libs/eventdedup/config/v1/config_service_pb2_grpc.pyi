@@ -34,8 +34,9 @@ class ConfigServiceStub:
     FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE, NOT_FOUND, UNAUTHENTICATED, PERMISSION_DENIED,
     RESOURCE_EXHAUSTED. Unknown whether applied: UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
     Any RPC may fail with UNAUTHENTICATED without valid credentials, PERMISSION_DENIED without a role
-    that may call it, FAILED_PRECONDITION `KEY_NOT_IN_RING`, DATA_LOSS `CIPHERTEXT_INVALID` and UNAVAILABLE
-    `STORE_UNAVAILABLE`.
+    that may call it, FAILED_PRECONDITION `KEYRING_UNAVAILABLE` while the service is sealed (it has no
+    key, or not the store's) and `KEY_NOT_IN_RING`, DATA_LOSS `CIPHERTEXT_INVALID`, RESOURCE_EXHAUSTED
+    at a limit and UNAVAILABLE `STORE_UNAVAILABLE`.
     """
 
     @_typing.overload
@@ -44,7 +45,8 @@ class ConfigServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ConfigServiceAsyncStub: ...
     GetConfig: _grpc.UnaryUnaryMultiCallable[_config_service_pb2.GetConfigRequest, _config_service_pb2.GetConfigResponse]
     """Returns the current config, or a named revision. An empty request works. Never a secret.
-    Fails with NOT_FOUND for a revision that does not exist and OUT_OF_RANGE for one beyond the head.
+    Fails with NOT_FOUND for a revision that does not exist, OUT_OF_RANGE `FUTURE_REVISION` for one
+    beyond the head and OUT_OF_RANGE `REVISION_COMPACTED` for one that was removed for its age.
     """
     UpdateConfig: _grpc.UnaryUnaryMultiCallable[_config_service_pb2.UpdateConfigRequest, _config_service_pb2.UpdateConfigResponse]
     """Changes overrides: all of the request or nothing of it. Updates of different settings that
@@ -81,14 +83,23 @@ class ConfigServiceStub:
     when `min_revision` was not reached within the deadline (10 s at most).
     """
     AccessSecret: _grpc.UnaryUnaryMultiCallable[_config_service_pb2.AccessSecretRequest, _config_service_pb2.AccessSecretResponse]
-    """Returns a secret's value: the only RPC that does.
-    Fails with NOT_FOUND `SECRET_UNKNOWN` and FAILED_PRECONDITION `SECRET_NOT_SET`.
+    """Returns a secret's value: the only RPC that does. Who read it is in the audit log before the
+    answer leaves.
+    Fails with NOT_FOUND `SECRET_UNKNOWN` and FAILED_PRECONDITION `SECRET_NOT_SET`; with UNAVAILABLE
+    when the audit log cannot be written.
     """
     WatchConfig: _grpc.UnaryStreamMultiCallable[_config_service_pb2.WatchConfigRequest, _config_service_pb2.WatchConfigResponse]
     """Streams the config as it changes, see WatchMode. A stream lives about ten minutes and ends
     with `go_away`; a client then opens the next one. Never a secret's value.
     Fails with OUT_OF_RANGE `FUTURE_REVISION` when `after_revision` lies beyond the head.
     """
+    ReportStatus: _grpc.UnaryUnaryMultiCallable[_config_service_pb2.ReportStatusRequest, _config_service_pb2.ReportStatusResponse]
+    """Takes the word of a running matcher on which revision it received, applied or rejected. A
+    report replaces the one before of the same principal and instance; nobody reports for another.
+    Fails with INVALID_ARGUMENT for rates outside 0 to 1 and negative counts.
+    """
+    ListClients: _grpc.UnaryUnaryMultiCallable[_config_service_pb2.ListClientsRequest, _config_service_pb2.ListClientsResponse]
+    """Lists who runs which revision: every instance that reported within a day."""
 
 @_typing.type_check_only
 class ConfigServiceAsyncStub(ConfigServiceStub):
@@ -99,14 +110,16 @@ class ConfigServiceAsyncStub(ConfigServiceStub):
     FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE, NOT_FOUND, UNAUTHENTICATED, PERMISSION_DENIED,
     RESOURCE_EXHAUSTED. Unknown whether applied: UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
     Any RPC may fail with UNAUTHENTICATED without valid credentials, PERMISSION_DENIED without a role
-    that may call it, FAILED_PRECONDITION `KEY_NOT_IN_RING`, DATA_LOSS `CIPHERTEXT_INVALID` and UNAVAILABLE
-    `STORE_UNAVAILABLE`.
+    that may call it, FAILED_PRECONDITION `KEYRING_UNAVAILABLE` while the service is sealed (it has no
+    key, or not the store's) and `KEY_NOT_IN_RING`, DATA_LOSS `CIPHERTEXT_INVALID`, RESOURCE_EXHAUSTED
+    at a limit and UNAVAILABLE `STORE_UNAVAILABLE`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetConfig: _aio.UnaryUnaryMultiCallable[_config_service_pb2.GetConfigRequest, _config_service_pb2.GetConfigResponse]  # type: ignore[assignment]
     """Returns the current config, or a named revision. An empty request works. Never a secret.
-    Fails with NOT_FOUND for a revision that does not exist and OUT_OF_RANGE for one beyond the head.
+    Fails with NOT_FOUND for a revision that does not exist, OUT_OF_RANGE `FUTURE_REVISION` for one
+    beyond the head and OUT_OF_RANGE `REVISION_COMPACTED` for one that was removed for its age.
     """
     UpdateConfig: _aio.UnaryUnaryMultiCallable[_config_service_pb2.UpdateConfigRequest, _config_service_pb2.UpdateConfigResponse]  # type: ignore[assignment]
     """Changes overrides: all of the request or nothing of it. Updates of different settings that
@@ -143,14 +156,23 @@ class ConfigServiceAsyncStub(ConfigServiceStub):
     when `min_revision` was not reached within the deadline (10 s at most).
     """
     AccessSecret: _aio.UnaryUnaryMultiCallable[_config_service_pb2.AccessSecretRequest, _config_service_pb2.AccessSecretResponse]  # type: ignore[assignment]
-    """Returns a secret's value: the only RPC that does.
-    Fails with NOT_FOUND `SECRET_UNKNOWN` and FAILED_PRECONDITION `SECRET_NOT_SET`.
+    """Returns a secret's value: the only RPC that does. Who read it is in the audit log before the
+    answer leaves.
+    Fails with NOT_FOUND `SECRET_UNKNOWN` and FAILED_PRECONDITION `SECRET_NOT_SET`; with UNAVAILABLE
+    when the audit log cannot be written.
     """
     WatchConfig: _aio.UnaryStreamMultiCallable[_config_service_pb2.WatchConfigRequest, _config_service_pb2.WatchConfigResponse]  # type: ignore[assignment]
     """Streams the config as it changes, see WatchMode. A stream lives about ten minutes and ends
     with `go_away`; a client then opens the next one. Never a secret's value.
     Fails with OUT_OF_RANGE `FUTURE_REVISION` when `after_revision` lies beyond the head.
     """
+    ReportStatus: _aio.UnaryUnaryMultiCallable[_config_service_pb2.ReportStatusRequest, _config_service_pb2.ReportStatusResponse]  # type: ignore[assignment]
+    """Takes the word of a running matcher on which revision it received, applied or rejected. A
+    report replaces the one before of the same principal and instance; nobody reports for another.
+    Fails with INVALID_ARGUMENT for rates outside 0 to 1 and negative counts.
+    """
+    ListClients: _aio.UnaryUnaryMultiCallable[_config_service_pb2.ListClientsRequest, _config_service_pb2.ListClientsResponse]  # type: ignore[assignment]
+    """Lists who runs which revision: every instance that reported within a day."""
 
 class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
     """ConfigService answers operators, internal services and matchers.
@@ -160,8 +182,9 @@ class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
     FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE, NOT_FOUND, UNAUTHENTICATED, PERMISSION_DENIED,
     RESOURCE_EXHAUSTED. Unknown whether applied: UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
     Any RPC may fail with UNAUTHENTICATED without valid credentials, PERMISSION_DENIED without a role
-    that may call it, FAILED_PRECONDITION `KEY_NOT_IN_RING`, DATA_LOSS `CIPHERTEXT_INVALID` and UNAVAILABLE
-    `STORE_UNAVAILABLE`.
+    that may call it, FAILED_PRECONDITION `KEYRING_UNAVAILABLE` while the service is sealed (it has no
+    key, or not the store's) and `KEY_NOT_IN_RING`, DATA_LOSS `CIPHERTEXT_INVALID`, RESOURCE_EXHAUSTED
+    at a limit and UNAVAILABLE `STORE_UNAVAILABLE`.
     """
 
     @_abc_1.abstractmethod
@@ -171,7 +194,8 @@ class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_config_service_pb2.GetConfigResponse, _abc.Awaitable[_config_service_pb2.GetConfigResponse]]:
         """Returns the current config, or a named revision. An empty request works. Never a secret.
-        Fails with NOT_FOUND for a revision that does not exist and OUT_OF_RANGE for one beyond the head.
+        Fails with NOT_FOUND for a revision that does not exist, OUT_OF_RANGE `FUTURE_REVISION` for one
+        beyond the head and OUT_OF_RANGE `REVISION_COMPACTED` for one that was removed for its age.
         """
 
     @_abc_1.abstractmethod
@@ -256,8 +280,10 @@ class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _config_service_pb2.AccessSecretRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_config_service_pb2.AccessSecretResponse, _abc.Awaitable[_config_service_pb2.AccessSecretResponse]]:
-        """Returns a secret's value: the only RPC that does.
-        Fails with NOT_FOUND `SECRET_UNKNOWN` and FAILED_PRECONDITION `SECRET_NOT_SET`.
+        """Returns a secret's value: the only RPC that does. Who read it is in the audit log before the
+        answer leaves.
+        Fails with NOT_FOUND `SECRET_UNKNOWN` and FAILED_PRECONDITION `SECRET_NOT_SET`; with UNAVAILABLE
+        when the audit log cannot be written.
         """
 
     @_abc_1.abstractmethod
@@ -270,5 +296,24 @@ class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         with `go_away`; a client then opens the next one. Never a secret's value.
         Fails with OUT_OF_RANGE `FUTURE_REVISION` when `after_revision` lies beyond the head.
         """
+
+    @_abc_1.abstractmethod
+    def ReportStatus(
+        self,
+        request: _config_service_pb2.ReportStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_config_service_pb2.ReportStatusResponse, _abc.Awaitable[_config_service_pb2.ReportStatusResponse]]:
+        """Takes the word of a running matcher on which revision it received, applied or rejected. A
+        report replaces the one before of the same principal and instance; nobody reports for another.
+        Fails with INVALID_ARGUMENT for rates outside 0 to 1 and negative counts.
+        """
+
+    @_abc_1.abstractmethod
+    def ListClients(
+        self,
+        request: _config_service_pb2.ListClientsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_config_service_pb2.ListClientsResponse, _abc.Awaitable[_config_service_pb2.ListClientsResponse]]:
+        """Lists who runs which revision: every instance that reported within a day."""
 
 def add_ConfigServiceServicer_to_server(servicer: ConfigServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

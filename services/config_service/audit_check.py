@@ -1,0 +1,138 @@
+"""Whether the audit log is whole and says the same as history and secrets."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from config_service.audit import BEFORE_FIRST, AuditLog, revision_record, secret_record
+from config_service.revision import Story
+from config_service.rows import audit_head_cell, secret_status, story
+from config_service.tables import AUDIT, REVISIONS, SECRETS
+from dedup_model.errors import CiphertextInvalid, KeyNotInRing
+
+MAX_FINDINGS = 100
+BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Known:
+    """An event that was noted outside of the store; number 0 means none."""
+
+    sequence: int = 0
+    mac: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found; no findings means that everything fits."""
+
+    events: int
+    head_mac: str
+    findings: tuple[str, ...]
+
+
+class Check:
+    """One pass over the log, the history and the secrets."""
+
+    def __init__(self, log: AuditLog, head: Row[Any], known: Known) -> None:
+        self._log, self._head, self._known = log, head, known
+        self._count, self._mac = 0, BEFORE_FIRST
+        self._revisions: dict[int, str] = {}
+        self._secrets: dict[str, str] = {}
+
+    def verdict(self) -> Verdict:
+        """Return what fits and what does not; reads every event once."""
+        findings = tuple(islice(self._findings(), MAX_FINDINGS))
+        return Verdict(self._count, self._mac, findings)
+
+    def _findings(self) -> Iterator[str]:
+        yield from self._chain()
+        yield from self._end()
+        yield from self._history()
+        yield from self._secret_rows()
+
+    def _chain(self) -> Iterator[str]:
+        query = select(AUDIT).order_by(AUDIT.c.sequence).execution_options(yield_per=BATCH)
+        for row in self._log.connection.execute(query):
+            if row.sequence != self._count + 1:
+                yield f"events {self._count + 1} to {row.sequence - 1} are missing"
+            values = {name: value for name, value in row._mapping.items() if name != "mac"}
+            if row.mac != self._log.mac(self._mac, values):
+                yield f"event {row.sequence} was altered, or does not follow the one before it"
+            if row.sequence == self._known.sequence and row.mac != self._known.mac:
+                yield f"event {row.sequence} is not the one that was noted"
+            self._count, self._mac = row.sequence, row.mac
+            self._note(row)
+        if self._known.sequence > self._count:
+            yield f"event {self._known.sequence}, which was noted, is not there"
+
+    def _note(self, row: Row[Any]) -> None:
+        facts = _facts(row.facts)
+        if "secret_record" in facts:
+            self._secrets[facts.get("secret", "")] = facts["secret_record"]
+        if "record" in facts:
+            self._revisions[row.revision] = facts["record"]
+
+    def _end(self) -> Iterator[str]:
+        cell = audit_head_cell(self._head.store_id, self._head.revision)
+        try:
+            end = json.loads(self._log.ring.open(self._head.audit_head, cell))
+        except CiphertextInvalid:
+            yield "the end of the log does not authenticate"
+        except KeyNotInRing:
+            yield "the end of the log is sealed under a key that is not in the ring"
+        else:
+            if end != [self._count, self._mac]:
+                yield f"the log ends at event {self._count}, but its end was event {end[0]}"
+
+    def _history(self) -> Iterator[str]:
+        last = self._head.compacted_through
+        for number, record in self._records():
+            if number != last + 1:
+                yield f"revisions {last + 1} to {number - 1} are missing from the history"
+            if self._revisions.get(number) != record:
+                yield f"revision {number} is not what the audit log says of it"
+            last = number
+        if last != self._head.revision:
+            yield f"the history ends at revision {last}, the head is {self._head.revision}"
+        if self._revisions and max(self._revisions) != self._head.revision:
+            yield f"the log's last revision is {max(self._revisions)}, not the head's"
+
+    def _records(self) -> Iterator[tuple[int, str | None]]:
+        columns = [column for column in REVISIONS.c if column.name != "document"]
+        query = select(*columns).order_by(REVISIONS.c.revision)
+        query = query.execution_options(yield_per=BATCH)
+        for row in self._log.connection.execute(query):
+            yield row.revision, _record(row)
+
+    def _secret_rows(self) -> Iterator[str]:
+        rows = {row.name: row for row in self._log.connection.execute(select(SECRETS))}
+        for name in sorted(rows.keys() | self._secrets.keys()):
+            row = rows.get(name)
+            if row is None or self._secrets.get(name) != _secret(row):
+                yield f"the secret {name} is not what the audit log says of it"
+
+
+def _facts(text: str) -> dict[str, str]:
+    try:
+        return dict(json.loads(text))
+    except ValueError:
+        return {}
+
+
+def _record(row: Row[Any]) -> str | None:
+    try:
+        return revision_record(Story(**story(row)))
+    except ValueError:
+        return None
+
+
+def _secret(row: Row[Any]) -> str | None:
+    try:
+        return secret_record(secret_status(row.name, row))
+    except ValueError:
+        return None

@@ -1,0 +1,144 @@
+"""Which key ring is in use now: follows its source, never takes one that does not fit the store.
+
+Without a ring that opens the store the service is sealed. A newer ring that is bad, does not open
+the store, or lacks a key that still seals something, is refused and the one in use stays. The first
+key of the ring seals once every live replica holds it.
+"""
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from config_service.cipher import KeyRing, KeyRingError
+from dedup_model.errors import CiphertextInvalid, KeyNotInRing, KeyringUnavailable
+
+LOG = logging.getLogger("event_dedup.config.keyring")
+MISSING, BAD, WRONG = "KEYRING_MISSING", "KEYRING_BAD", "KEYRING_WRONG"
+
+
+class Source(Protocol):
+    """Where a ring comes from."""
+
+    def stamp(self) -> object:
+        """Return what differs after the ring was replaced."""
+        ...
+
+    def read(self) -> KeyRing | None:
+        """Return the ring, None when none is configured; raises `KeyRingError`."""
+        ...
+
+
+class Sealed(Protocol):
+    """The store, as far as its keys go."""
+
+    def prove(self, ring: KeyRing) -> None:
+        """Open the store's own key; raises `KeyNotInRing` or `CiphertextInvalid`."""
+        ...
+
+    def key_ids(self) -> Collection[str]:
+        """Return the ids of the keys that seal something."""
+        ...
+
+    def replicas(self) -> Collection[Collection[str]]:
+        """Return the key ids that every live replica holds."""
+        ...
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why there is no ring: a reason in UPPER_SNAKE and a sentence."""
+
+    reason: str
+    text: str
+
+
+class Keyring:
+    """The ring in use, or the reason why there is none."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._stamp: object = object()
+        self._found: KeyRing | None = None
+        self._used: KeyRing | None = None
+        self.problem: Problem | None = Problem(MISSING, "the key ring was not read yet")
+        self.note = ""
+
+    def ring(self) -> KeyRing:
+        """Return the ring in use; raises `KeyringUnavailable` while the service is sealed."""
+        if self._used is None:
+            problem = self.problem or Problem(MISSING, "")
+            raise KeyringUnavailable(f"the service is sealed: {problem.text}", cause=problem.reason)
+        return self._used
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """Return the ids of the keys that open cells here, in the order of the ring."""
+        return tuple(self._used.keys) if self._used else ()
+
+    def require(self) -> None:
+        """Raise `KeyRingError` while the service is sealed."""
+        if self.problem:
+            raise KeyRingError(self.problem.text)
+
+    def look(self, store: Sealed) -> bool:
+        """Follow source and replicas; tells whether the service was unsealed by this look."""
+        was_sealed = self._used is None
+        self._reread(store)
+        if self._found and (not self._used or self._used.primary != next(iter(self._found.keys))):
+            self._promote(self._found, store.replicas())
+        return was_sealed and self._used is not None
+
+    def _reread(self, store: Sealed) -> None:
+        stamp = self._source.stamp()
+        if stamp == self._stamp and self._used is not None:
+            return
+        problem, found = self._judged(store)
+        if problem is None and found:
+            LOG.info("the key ring was read: %s", ", ".join(found.keys))
+            self._stamp, self._found, self.problem = stamp, found, None
+            self._used = replace(found, writer=self._used.primary) if self._used else None
+        self._tell(problem)
+
+    def _judged(self, store: Sealed) -> tuple[Problem | None, KeyRing | None]:
+        try:
+            found = self._source.read()
+        except KeyRingError as error:
+            return Problem(BAD, str(error)), None
+        if found is None:
+            return Problem(MISSING, "no key ring is configured: set CONFIG_KEYRING_FILE"), None
+        return _refusal(found, self._used, store), found
+
+    def _tell(self, problem: Problem | None) -> None:
+        """Log a change of judgement once."""
+        note = f"the newer key ring is refused: {problem.text}" if problem and self._used else ""
+        if problem and self._used is None and problem != self.problem:
+            self.problem = problem
+            LOG.error("sealed: %s", problem.text)
+        if note and note != self.note:
+            LOG.error("%s", note)
+        self.note = note
+
+    def _promote(self, found: KeyRing, replicas: Collection[Collection[str]]) -> None:
+        """Seal with the first key that every live replica holds; open with all of them."""
+        held = [key for key in found.keys if all(key in replica for replica in replicas)]
+        first = next(iter(found.keys))
+        writer = held[0] if held else self._used.primary if self._used else first
+        if not self._used or self._used.primary != writer:
+            LOG.info("the key %s seals now", writer)
+        self._used = replace(found, writer=writer)
+        self.note = "" if writer == first else f"the key {first} seals once every replica holds it"
+
+
+def _refusal(found: KeyRing, used: KeyRing | None, store: Sealed) -> Problem | None:
+    try:
+        store.prove(found)
+    except KeyNotInRing as error:
+        key = error.facts.get("key_id", "")
+        return Problem(WRONG, f"the key ring lacks the key {key}, which seals this store")
+    except CiphertextInvalid:
+        return Problem(WRONG, "the store's own key does not authenticate under this key ring")
+    lost = set(store.key_ids()) & set(used.keys if used else ()) - set(found.keys)
+    if lost:
+        return Problem(WRONG, f"{', '.join(sorted(lost))} still seals cells: rewrap first")
+    return None

@@ -95,7 +95,8 @@ class Keyring:
             return
         problem, found = self._judged(store)
         if problem is None and found:
-            LOG.info("the key ring was read: %s", ", ".join(found.keys))
+            level = logging.INFO if self._used else logging.DEBUG
+            LOG.log(level, "the key ring was read: %s", ", ".join(found.keys))
             self._stamp, self._found, self.problem = stamp, found, None
             self._used = replace(found, writer=self._used.primary) if self._used else None
         self._tell(problem)
@@ -124,7 +125,7 @@ class Keyring:
         held = [key for key in found.keys if all(key in replica for replica in replicas)]
         first = next(iter(found.keys))
         writer = held[0] if held else self._used.primary if self._used else first
-        if not self._used or self._used.primary != writer:
+        if self._used and self._used.primary != writer:
             LOG.info("the key %s seals now", writer)
         self._used = replace(found, writer=writer)
         self.note = "" if writer == first else f"the key {first} seals once every replica holds it"

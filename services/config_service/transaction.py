@@ -4,7 +4,6 @@ import json
 import uuid
 from collections.abc import Callable
 from datetime import datetime
-from functools import cached_property
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
@@ -38,26 +37,40 @@ class Transaction:
         self, connection: Connection, ring: Callable[[], KeyRing], *, writes: bool
     ) -> None:
         self.connection, self._give_ring, self._writes = connection, ring, writes
+        # No functools.cached_property: before Python 3.12 all instances share its lock, and `head` waits.
+        self._ring: KeyRing | None = None
+        self._head: Row[Any] | None = None
+        self._key: StoreKey | None = None
 
-    @cached_property
+    @property
     def ring(self) -> KeyRing:
         """Return the ring that this transaction seals and opens with; raises `KeyringUnavailable`."""
-        return self._give_ring()
+        if self._ring is None:
+            self._ring = self._give_ring()
+        return self._ring
 
     @property
     def head(self) -> Row[Any]:
         """Return the head row; in a transaction that writes it is locked until its end."""
-        query = select(SETTINGS).with_for_update() if self._writes else select(SETTINGS)
-        row = self.connection.execute(query).first()
-        if row is None:
+        if self._head is None:
+            query = select(SETTINGS).with_for_update() if self._writes else select(SETTINGS)
+            self._head = self.connection.execute(query).first()
+        if self._head is None:
             raise StoreUnavailable("the settings store holds no settings; run the migration")
-        return row
+        return self._head
 
-    @cached_property
+    def _update_head(self, **values: Any) -> None:
+        self.connection.execute(update(SETTINGS).values(values))
+        self._head = None
+
+    @property
     def store_key(self) -> StoreKey:
         """Return the store's own key; opening it proves the ring."""
-        head = self.head
-        return StoreKey(self.ring.open(head.store_key, rows.store_key_cell(head.store_id)))
+        if self._key is None:
+            head = self.head
+            cell = rows.store_key_cell(head.store_id)
+            self._key = StoreKey(self.ring.open(head.store_key, cell))
+        return self._key
 
     @property
     def audit(self) -> AuditLog:
@@ -107,8 +120,8 @@ class Transaction:
     def new_epoch(self, author: str, now: datetime) -> str:
         """Give the head another epoch: revisions, etags and cursors count anew."""
         epoch = str(uuid.uuid4())
-        values = {"epoch": epoch, "updated_at": rows.stamped(now)}
-        self.connection.execute(update(SETTINGS).values(values))
+        self.head  # noqa: B018  (takes the lock)
+        self._update_head(epoch=epoch, updated_at=rows.stamped(now))
         self.record(Entry(author, "new-epoch", self.head.revision, {}), now)
         return epoch
 
@@ -125,7 +138,7 @@ class Transaction:
         if head.store_key is not None:
             return
         sealed = self.ring.seal(StoreKey.new().value, rows.store_key_cell(head.store_id))
-        self.connection.execute(update(SETTINGS).values(store_key=sealed))
+        self._update_head(store_key=sealed)
         query = select(REVISIONS).order_by(REVISIONS.c.revision)
         for row in self.connection.execute(query).all():
             found = Story(**rows.story(row))
@@ -139,7 +152,7 @@ class Transaction:
         through = min(through, self.head.revision - 1)
         gone = self.connection.execute(delete(REVISIONS).where(REVISIONS.c.revision <= through))
         if gone.rowcount:
-            self.connection.execute(update(SETTINGS).values(compacted_through=through))
+            self._update_head(compacted_through=through)
             self.record(Entry(author, "compact", through, {"removed": str(gone.rowcount)}), now)
         return gone.rowcount
 
@@ -182,7 +195,7 @@ class Transaction:
         revision = before.revision.next(draft, now)
         if store:
             self._insert(self.head.store_id, revision)
-            self.connection.execute(update(SETTINGS).values(rows.head_values(revision)))
+            self._update_head(**rows.head_values(revision))
             self.record(revision_entry(revision, draft.action, facts), now)
         return State(before.epoch, revision, secrets)
 

@@ -1,4 +1,4 @@
-.PHONY: demo test check protos bench lock
+.PHONY: demo test reliability check protos bench lock
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,6 +16,9 @@ demo: $(VENV)/ready
 
 test: $(VENV)/ready
 	pytest
+
+reliability: $(VENV)/ready
+	RELIABILITY=full pytest -s --durations=0 tests/reliability
 
 check: $(VENV)/ready
 	ruff check .

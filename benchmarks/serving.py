@@ -1,7 +1,8 @@
 """How fast cached reads are served, beside a bare grpc.aio echo of equal size in the same run.
 
-`python benchmarks/serving.py [SECONDS]`: each server is a process on the first core, the callers
-share the second one. Prints calls a second, p50 and p99, and the ratio to the echo.
+`python benchmarks/serving.py [SECONDS]`: each server is a process on the first core, on the same
+event loop and with the same settings of the garbage collector; the callers share the second one.
+Prints calls a second, p50 and p99, and the ratio to the echo.
 """
 
 import asyncio
@@ -17,9 +18,11 @@ from statistics import quantiles
 from typing import Any
 
 import grpc
+import uvloop
 
 from config_service import serving
 from config_service.env import Env
+from dedup_rpc import collector
 from eventdedup.config.v1 import config_service_pb2 as pb
 
 SERVICE = "/eventdedup.config.v1.ConfigService/"
@@ -61,12 +64,13 @@ def run_server(
 
     async def run() -> None:
         address, server = await make(pipe)
+        collector.calm()
         pipe.send(address)
         await asyncio.sleep(3600)
         del server
 
     os.sched_setaffinity(0, {core})
-    asyncio.run(run())
+    uvloop.run(run())
 
 
 def started(

@@ -17,12 +17,13 @@ OURS = {
     "matcher_service": ROOT / "services/matcher_service",
 }
 WIRE = {"google", "grpc", "grpc_health", "grpc_reflection", "grpc_status"}
+TELEMETRY = {"opentelemetry", "prometheus_client", "uvloop"}
 PYDANTIC = {"pydantic", "pydantic_core"}
 LIBS = {"dedup_model", "dedup_rpc", "eventdedup"}
 ALLOWED = {
     "eventdedup": {"eventdedup"} | WIRE,
     "dedup_model": {"dedup_model", "yaml"} | PYDANTIC,
-    "dedup_rpc": {"dedup_rpc", "dedup_model", "eventdedup"} | PYDANTIC | WIRE,
+    "dedup_rpc": {"dedup_rpc", "dedup_model", "eventdedup"} | PYDANTIC | WIRE | TELEMETRY,
     "config_service": {"config_service", "sqlalchemy", "alembic", "cryptography"} | LIBS | WIRE,
     "matcher_service": {"matcher_service", "numpy", "scipy", "rapidfuzz"} | LIBS | WIRE,
     "dedup_cli": {"dedup_cli", "config_service", "matcher_service", "typer", "rich", "pyarrow"}

@@ -3,24 +3,30 @@
 import itertools
 import json
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from google.protobuf.field_mask_pb2 import FieldMask
 from rich.markup import escape
 from rich.table import Table
 
 from dedup_cli import settings
 from dedup_cli.console import OUT, explained
 from dedup_cli.credentials import with_credentials
-from dedup_cli.following import follow
-from dedup_rpc.channel import Credentials, connect
-from dedup_rpc.wire import enum_name, moment, to_document
-from eventdedup.config.v1 import config_service_pb2 as pb
-from eventdedup.config.v1.config_service_pb2_grpc import ConfigServiceStub
+from dedup_rpc.client import (
+    API_KEY,
+    ConfigClient,
+    ConfigView,
+    Credentials,
+    Edit,
+    PathChange,
+    Retry,
+    WatchMode,
+    WatchState,
+)
 
 APP = typer.Typer(help="Read and change the settings.", no_args_is_help=True)
-SECRET = "ai.api_key"
 
 Address = Annotated[
     str, typer.Option("--address", envvar="EVENT_DEDUP_CONFIG", help="ConfigService, host:port.")
@@ -30,7 +36,19 @@ Etag = Annotated[str, typer.Option(help="Refuse when this is not the current eta
 Dry = Annotated[bool, typer.Option("--dry-run", help="Judge and show, store nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT = "127.0.0.1:50051"
-TIMEOUT_SECONDS = 10
+DEADLINE_SECONDS = 10.0
+RETRY = Retry(tries=4)
+"""Somebody waits at the keyboard: a service that is not there is told of within a second."""
+
+
+@contextmanager
+def connected(address: str, credentials: Credentials) -> Iterator[ConfigClient]:
+    """Yield a client; its errors become sentences."""
+    with (
+        explained(address),
+        ConfigClient(address, credentials, deadline=DEADLINE_SECONDS, retry=RETRY) as client,
+    ):
+        yield client
 
 
 @APP.command()
@@ -44,24 +62,15 @@ def get(
     credentials: Credentials,
 ) -> None:
     """Show what holds and where it comes from."""
-    with explained(address):
+    with connected(address, credentials) as client:
         if path:
             settings.require_known([path])
-        answer = _stub(address, credentials).GetConfig(
-            pb.GetConfigRequest(revision=revision), timeout=TIMEOUT_SECONDS
-        )
-        leaves = settings.leaves(to_document(answer.effective), path)
+        view = client.get(revision)
+        leaves = settings.leaves(view.settings.document, path)
         if as_json:
             sys.stdout.write(json.dumps(dict(leaves), ensure_ascii=False, indent=1) + "\n")
-            return
-        OUT.print(f"etag {answer.revision.etag}")
-        sources = {leaf.path: _name(pb.Provenance, leaf.provenance) for leaf in answer.provenance}
-        table = Table("setting", "value", "from", box=None)
-        for name, value in leaves:
-            table.add_row(name, escape(_short(settings.shown(value))), sources.get(name, ""))
-        OUT.print(table)
-        OUT.print(f"{SECRET}: {'set' if answer.has_api_key else 'not set'}")
-        _print_warnings(answer.warnings)
+        else:
+            _print_view(view, leaves)
 
 
 @APP.command("set")
@@ -76,19 +85,10 @@ def set_(
     credentials: Credentials,
 ) -> None:
     """Set overrides."""
-    with explained(address):
-        body, paths = settings.parse(assignments)
-        _update(
-            address,
-            credentials,
-            pb.UpdateConfigRequest(
-                config=body,
-                update_mask=FieldMask(paths=paths),
-                reason=reason,
-                etag=etag,
-                validate_only=dry_run,
-            ),
-        )
+    with connected(address, credentials) as client:
+        values = settings.parse(assignments)
+        edit = client.update(values, etag=etag, reason=reason, validate_only=dry_run)
+        print_edit(edit, dry_run=dry_run)
 
 
 @APP.command()
@@ -103,15 +103,10 @@ def unset(
     credentials: Credentials,
 ) -> None:
     """Drop overrides, so that the inherited values show through; delete map entries."""
-    with explained(address):
+    with connected(address, credentials) as client:
         settings.require_known(paths)
-        _update(
-            address,
-            credentials,
-            pb.UpdateConfigRequest(
-                clear_mask=FieldMask(paths=paths), reason=reason, etag=etag, validate_only=dry_run
-            ),
-        )
+        edit = client.update(clear=paths, etag=etag, reason=reason, validate_only=dry_run)
+        print_edit(edit, dry_run=dry_run)
 
 
 @APP.command()
@@ -124,11 +119,10 @@ def diff(
     credentials: Credentials,
 ) -> None:
     """Compare two revisions."""
-    with explained(address):
-        request = pb.DiffRevisionsRequest(from_revision=left, to_revision=right)
-        answer = _stub(address, credentials).DiffRevisions(request, timeout=TIMEOUT_SECONDS)
-        OUT.print(f"{answer.from_revision.revision} -> {answer.to_revision.revision}")
-        _print_changes(answer.changes)
+    with connected(address, credentials) as client:
+        found = client.diff(left, right)
+        OUT.print(f"{found.left.number} -> {found.right.number}")
+        _print_changes(found.changes)
 
 
 @APP.command()
@@ -140,17 +134,15 @@ def history(
     credentials: Credentials,
 ) -> None:
     """List revisions, newest first."""
-    with explained(address):
-        request = pb.ListRevisionsRequest(page_size=limit)
-        answer = _stub(address, credentials).ListRevisions(request, timeout=TIMEOUT_SECONDS)
+    with connected(address, credentials) as client:
         table = Table("revision", "when (UTC)", "who", "what", "changed", "why", box=None)
-        for row in answer.revisions:
+        for row in itertools.islice(client.history(page_size=limit), limit):
             table.add_row(
-                str(row.revision),
-                moment(row.created_at).strftime("%Y-%m-%d %H:%M:%S"),
+                str(row.number),
+                f"{row.created_at:%Y-%m-%d %H:%M:%S}",
                 escape(row.author),
-                _name(pb.Origin, row.origin),
-                escape(_short(", ".join(row.changed_paths))),
+                row.origin,
+                escape(short(", ".join(row.changed_paths))),
                 escape(row.reason),
             )
         OUT.print(table)
@@ -168,12 +160,9 @@ def rollback(
     credentials: Credentials,
 ) -> None:
     """Return to the overrides of an old revision."""
-    with explained(address):
-        request = pb.RollbackConfigRequest(
-            revision=revision, reason=reason, etag=etag, validate_only=dry_run
-        )
-        answer = _stub(address, credentials).RollbackConfig(request, timeout=TIMEOUT_SECONDS)
-        _print_edit(answer, dry_run=dry_run)
+    with connected(address, credentials) as client:
+        edit = client.rollback(revision, etag=etag, reason=reason, validate_only=dry_run)
+        print_edit(edit, dry_run=dry_run)
 
 
 @APP.command()
@@ -186,93 +175,89 @@ def watch(
     credentials: Credentials,
 ) -> None:
     """Follow changes; goes on over the end of a stream until interrupted."""
-    mode = pb.WATCH_MODE_EVERY if every else pb.WATCH_MODE_LATEST
-    with explained(address):
-        for state in itertools.islice(follow(_stub(address, credentials), mode), count or None):
+    mode = WatchMode.EVERY if every else WatchMode.LATEST
+    with connected(address, credentials) as client, client.watch(mode, connect_within=0) as states:
+        for state in itertools.islice(states, count or None):
             _print_state(state)
 
 
 @APP.command("set-secret")
 @with_credentials
 def set_secret(
-    name: Annotated[str, typer.Argument(help="Name of the secret.")] = SECRET,
+    name: Annotated[str, typer.Argument(help="Name of the secret.")] = API_KEY,
     address: Address = DEFAULT,
     reason: Reason = "",
     *,
     credentials: Credentials,
 ) -> None:
     """Store a secret, read from standard input or a hidden prompt."""
-    with explained(address):
+    with connected(address, credentials) as client:
         is_terminal = sys.stdin.isatty()
         value = typer.prompt(name, hide_input=True) if is_terminal else sys.stdin.read()
-        request = pb.SetSecretRequest(name=name, value=value, reason=reason)
-        answer = _stub(address, credentials).SetSecret(request, timeout=TIMEOUT_SECONDS)
+        edit = client.set_secret(value, name=name, reason=reason)
         OUT.print(
-            f"{name} set: version {answer.secret.version}, fingerprint {answer.secret.fingerprint},"
-            f" revision {answer.revision.revision}"
+            f"{name} set: version {edit.secret.version}, fingerprint {edit.secret.fingerprint},"
+            f" revision {edit.revision.number}"
         )
 
 
 @APP.command("clear-secret")
 @with_credentials
 def clear_secret(
-    name: Annotated[str, typer.Argument(help="Name of the secret.")] = SECRET,
+    name: Annotated[str, typer.Argument(help="Name of the secret.")] = API_KEY,
     address: Address = DEFAULT,
     reason: Reason = "",
     *,
     credentials: Credentials,
 ) -> None:
     """Remove a secret."""
-    with explained(address):
-        request = pb.ClearSecretRequest(name=name, reason=reason)
-        answer = _stub(address, credentials).ClearSecret(request, timeout=TIMEOUT_SECONDS)
-        state = "cleared" if answer.changed else "was not set"
-        OUT.print(f"{name} {state}, revision {answer.revision.revision}")
+    with connected(address, credentials) as client:
+        edit = client.clear_secret(name=name, reason=reason)
+        state = "cleared" if edit.changed else "was not set"
+        OUT.print(f"{name} {state}, revision {edit.revision.number}")
 
 
-def _stub(address: str, credentials: Credentials) -> ConfigServiceStub:
-    return ConfigServiceStub(connect(address, credentials))
+def _print_view(view: ConfigView, leaves: list[tuple[str, object]]) -> None:
+    OUT.print(f"etag {view.etag}")
+    table = Table("setting", "value", "from", box=None)
+    for name, value in leaves:
+        shown = escape(short(settings.shown(value)))
+        table.add_row(name, shown, view.provenance.get(name, ""))
+    OUT.print(table)
+    OUT.print(f"{API_KEY}: {'set' if view.has_api_key else 'not set'}")
+    _print_warnings(view.warnings)
 
 
-def _update(address: str, credentials: Credentials, request: pb.UpdateConfigRequest) -> None:
-    answer = _stub(address, credentials).UpdateConfig(request, timeout=TIMEOUT_SECONDS)
-    _print_edit(answer, dry_run=request.validate_only)
-
-
-def _print_edit(
-    answer: pb.UpdateConfigResponse | pb.RollbackConfigResponse, *, dry_run: bool
-) -> None:
-    if not answer.changed:
-        OUT.print(f"nothing changes; revision {answer.revision.revision}")
+def print_edit(edit: Edit, *, dry_run: bool) -> None:
+    """Print what an edit changed, or would change."""
+    if not edit.changed:
+        OUT.print(f"nothing changes; revision {edit.revision.number}")
     elif dry_run:
         OUT.print("would change:")
     else:
-        OUT.print(f"revision {answer.revision.revision}")
-    _print_changes(answer.changes)
-    _print_warnings(answer.warnings)
+        OUT.print(f"revision {edit.revision.number}")
+    _print_changes(edit.changes)
+    _print_warnings(edit.warnings)
 
 
-def _print_changes(changes: object) -> None:
-    for change in changes:  # type: ignore[attr-defined]
-        old, new = settings.shown_setting(change.old), settings.shown_setting(change.new)
-        OUT.print(escape(f"  {change.path}: {_short(old)} -> {_short(new)}"))
+def _print_changes(changes: Iterable[PathChange]) -> None:
+    for change in changes:
+        old, new = settings.shown_side(change.old), settings.shown_side(change.new)
+        OUT.print(escape(f"  {change.path}: {short(old)} -> {short(new)}"))
 
 
-def _print_warnings(warnings: object) -> None:
-    for warning in warnings:  # type: ignore[attr-defined]
+def _print_warnings(warnings: Iterable[str]) -> None:
+    for warning in warnings:
         OUT.print(f"[yellow]{escape(f'warning: {warning}')}[/yellow]")
 
 
-def _print_state(state: pb.ConfigState) -> None:
-    skipped = f", {state.skipped_revisions} skipped" if state.skipped_revisions else ""
+def _print_state(state: WatchState) -> None:
+    skipped = f", {state.skipped} skipped" if state.skipped else ""
     resync = ", resync" if state.resync else ""
     paths = ", ".join(state.changed_paths)
-    OUT.print(escape(f"revision {state.revision.revision}{skipped}{resync}: {paths or '-'}"))
+    OUT.print(escape(f"revision {state.revision.number}{skipped}{resync}: {paths or '-'}"))
 
 
-def _short(text: str, width: int = 120) -> str:
+def short(text: str, width: int = 120) -> str:
+    """Return a text cut to a width."""
     return text if len(text) <= width else text[: width - 3] + "..."
-
-
-def _name(enum: object, number: int) -> str:
-    return str(enum_name(enum.DESCRIPTOR, number))  # type: ignore[attr-defined]

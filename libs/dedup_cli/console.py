@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from dedup_model.errors import DedupError, InvalidRequest, Violation
 from dedup_rpc.bearer import UnusableCredentials
+from dedup_rpc.client import ServiceError
 from dedup_rpc.status import RemoteError, remote_error
 
 PIPE_WIDTH = 160
@@ -40,18 +41,24 @@ def explained(address: str) -> Iterator[None]:
     """Turn errors of calls to `address` and of input into sentences and exit status FAILED."""
     try:
         yield
-    except grpc.RpcError as error:
-        fail(*_remote_lines(remote_error(error), address))
-    except InvalidRequest as error:
-        fail(*map(_violation_line, error.violations))
-    except DedupError as error:
-        fail(error.message)
+    except (grpc.RpcError, ServiceError, DedupError) as error:
+        fail(*_lines(error, address))
     except UnusableCredentials as error:
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename or 'input or output'}: {error.strerror or 'failed'}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _lines(error: Exception, address: str) -> list[str]:
+    """Return what people read of an error, of a service's answer as much as it says."""
+    status = error if isinstance(error, grpc.RpcError) else error.__cause__
+    if isinstance(status, grpc.RpcError):
+        return _remote_lines(remote_error(status), address)
+    if isinstance(error, InvalidRequest):
+        return [*map(_violation_line, error.violations)]
+    return [str(error)]
 
 
 def _remote_lines(error: RemoteError, address: str) -> list[str]:

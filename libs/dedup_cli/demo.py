@@ -14,7 +14,6 @@ from typing import Annotated, Any
 
 import grpc
 import typer
-from google.protobuf.field_mask_pb2 import FieldMask
 from rich.markup import escape
 
 from dedup_cli import batch_client, outputs
@@ -22,11 +21,9 @@ from dedup_cli.batch_client import Answer
 from dedup_cli.console import OUT, explained, fail
 from dedup_cli.evaluation import evaluate, read_clusters
 from dedup_cli.reading import Record, read_files
-from dedup_cli.settings import shown_setting
+from dedup_cli.settings import shown_side
 from dedup_rpc.channel import connect
-from eventdedup.config.v1 import config_service_pb2 as pb
-from eventdedup.config.v1.config_service_pb2_grpc import ConfigServiceStub
-from eventdedup.config.v1.matching_config_pb2 import MatchingConfig, Thresholds
+from dedup_rpc.client import ConfigClient
 
 START_SECONDS = 30
 SHOWN = 8
@@ -113,16 +110,11 @@ def _wait(process: subprocess.Popen[bytes], address: str, log: Any) -> None:
 
 
 def _change_threshold(address: str) -> None:
-    request = pb.UpdateConfigRequest(
-        config=MatchingConfig(thresholds=Thresholds(high=NEW_HIGH)),
-        update_mask=FieldMask(paths=["thresholds.high"]),
-        reason="demo: ask for less evidence",
-    )
-    with connect(address) as channel:
-        answer = ConfigServiceStub(channel).UpdateConfig(request, timeout=10)
-    for change in answer.changes:
-        old, new = shown_setting(change.old), shown_setting(change.new)
-        OUT.print(f"  revision {answer.revision.revision}: {change.path} {old} -> {new}")
+    with ConfigClient(address) as client:
+        edit = client.update({"thresholds.high": NEW_HIGH}, reason="demo: ask for less evidence")
+    for change in edit.changes:
+        old, new = shown_side(change.old), shown_side(change.new)
+        OUT.print(f"  revision {edit.revision.number}: {change.path} {old} -> {new}")
 
 
 def _print_batch(answer: Answer, records: list[Record]) -> None:

@@ -50,9 +50,15 @@ class MalformedRequest(DedupError):
 
 
 class Unauthenticated(DedupError):
-    """The call shows no valid credentials, or several that differ."""
+    """The call shows no valid credentials."""
 
     reason = "UNAUTHENTICATED"
+
+
+class AmbiguousCredential(DedupError):
+    """The call shows credentials of more than one principal."""
+
+    reason = "AMBIGUOUS_CREDENTIAL"
 
 
 class PermissionDenied(DedupError):
@@ -149,3 +155,39 @@ class LimitExceeded(DedupError):
     """A size or count limit of the server was passed."""
 
     reason = "LIMIT_EXCEEDED"
+
+
+class MetadataTooLarge(DedupError):
+    """The call's metadata is larger than the server takes."""
+
+    reason = "METADATA_TOO_LARGE"
+
+
+class RateLimited(DedupError):
+    """The caller calls too often, or too many wrong credentials came from its address."""
+
+    reason = "RATE_LIMITED"
+
+
+class CallLimit(DedupError):
+    """The server runs as many calls as it takes at once."""
+
+    reason = "CALL_LIMIT"
+
+
+class StreamLimit(DedupError):
+    """The server, or the caller's share of it, holds as many streams as it takes."""
+
+    reason = "STREAM_LIMIT"
+
+
+class WatchLimit(DedupError):
+    """The server, or the caller's share of it, holds as many watches as it takes."""
+
+    reason = "WATCH_LIMIT"
+
+
+class DeadlineExceeded(DedupError):
+    """The call's time, or the longest that the server gives a call, is over."""
+
+    reason = "DEADLINE_EXCEEDED"

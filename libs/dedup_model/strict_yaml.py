@@ -13,6 +13,8 @@ from dedup_model.errors import InvalidRequest, invalid
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
 MAX_DIGITS = 40
+VARIABLE = "${"
+"""What looks like a variable is refused, unless it stands in quotes: then it is a text."""
 
 _NUMBERS = r"^[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$"
 
@@ -38,7 +40,7 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: Node, deep: bool = False) -> Any:
         """Return a value; refuses numbers and texts that JSON could not hold."""
-        if isinstance(node, ScalarNode) and "${" in node.value:
+        if isinstance(node, ScalarNode) and node.style is None and VARIABLE in node.value:
             text = "variables are not expanded, and secrets do not belong here"
             raise _at(node.start_mark, "SECRET_IN_YAML", text)
         if isinstance(node, ScalarNode) and not _holds(node):
@@ -64,6 +66,19 @@ for tag, pattern, first in (
     ("float", _NUMBERS, "-+0123456789"),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), list(first))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what `_Loader` takes for a number or a variable, and what breaks a line."""
+
+    def represent_text(self, text: str) -> ScalarNode:
+        """Return the node of a text."""
+        odd = re.match(_NUMBERS, text) or VARIABLE in text or not text.isprintable()
+        style = '"' if odd else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 
 
 def _holds(node: ScalarNode) -> bool:
@@ -117,4 +132,5 @@ def load(path: Path) -> dict[str, Any]:
 
 def dump(document: dict[str, Any]) -> str:
     """Return a document as YAML that `parse` reads back as it was."""
-    return str(yaml.safe_dump(document, allow_unicode=True, sort_keys=True, width=100))
+    dumped = yaml.dump(document, Dumper=_Dumper, allow_unicode=True, sort_keys=True, width=100)
+    return str(dumped)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,13 +11,25 @@ import grpc
 from dedup_rpc.address import is_local
 from dedup_rpc.authz import ROLES, AuthzFile, Development, Grants, Policy
 from dedup_rpc.guard import Guard
+from dedup_rpc.limits import Limits
 from dedup_rpc.server import HEALTH, NotAllowed
+from dedup_rpc.telemetry import Telemetry
 from dedup_rpc.tls import ServerFiles
-from dedup_rpc.variables import path
+from dedup_rpc.variables import number, path
 
 LOG = logging.getLogger("event_dedup.access")
 STAGES = ("development", "production")
-NAMES = ("AUTHZ_FILE", "HEALTH_ADDRESS", "TLS_CERT_FILE", "TLS_CLIENT_CA_FILE", "TLS_KEY_FILE")
+NAMES = (
+    "AUTHZ_FILE",
+    "CALLS_PER_SECOND",
+    "HEALTH_ADDRESS",
+    "MAX_CALLS",
+    "MAX_STREAMS",
+    "MAX_STREAMS_PER_PRINCIPAL",
+    "TLS_CERT_FILE",
+    "TLS_CLIENT_CA_FILE",
+    "TLS_KEY_FILE",
+)
 
 
 @dataclass(frozen=True)
@@ -26,7 +38,9 @@ class Access:
 
     Variables: `PREFIX_AUTHZ_FILE` (principals), `PREFIX_TLS_CERT_FILE`, `PREFIX_TLS_KEY_FILE`,
     `PREFIX_TLS_CLIENT_CA_FILE` (then each client must show a certificate), `PREFIX_HEALTH_ADDRESS`
-    (plaintext, health alone), `EVENT_DEDUP_ENV` (development or production), `GRPC_TRACE`.
+    (plaintext, health alone), `EVENT_DEDUP_ENV` (development or production), `GRPC_TRACE`; for all
+    callers together `PREFIX_MAX_CALLS` and `PREFIX_MAX_STREAMS` at once, for each principal
+    `PREFIX_MAX_STREAMS_PER_PRINCIPAL` at once and `PREFIX_CALLS_PER_SECOND`.
     """
 
     prefix: str
@@ -38,6 +52,7 @@ class Access:
     production: bool = False
     traced: bool = False
     recheck_seconds: float = 15.0
+    limits: Limits = field(default_factory=Limits)
 
     @classmethod
     def read(cls, variables: Mapping[str, str], prefix: str) -> "Access":
@@ -51,6 +66,7 @@ class Access:
             health_address=variables.get(f"{prefix}_HEALTH_ADDRESS") or None,
             production=_stage(variables) == "production",
             traced=bool(variables.get("GRPC_TRACE")),
+            limits=_limits(variables, prefix),
         )
 
     def require_safe(self, address: str) -> None:
@@ -79,16 +95,31 @@ class Access:
         """Tell whether the conveniences of development end here."""
         return self.production or not is_local(address)
 
-    def guard(self, grants: Grants) -> Guard:
+    def guard(
+        self,
+        grants: Grants,
+        telemetry: Telemetry | None = None,
+        *,
+        unary_seconds: float = 10.0,
+        longer: Mapping[str, float] | None = None,
+    ) -> Guard:
         """Return the guard; health is open without TLS, and for every role with it.
 
-        Raises `InvalidRequest` that names the bad entries of the principals' file, or OSError.
+        Unary calls end after `unary_seconds`, those of the methods in `longer` after as many as it
+        says. Raises `InvalidRequest` that names the bad entries of the principals' file, or OSError.
         """
-        policy = self._policy()
-        if not self.cert_file:
-            return Guard(policy, grants, HEALTH, self.recheck_seconds)
-        everybody = dict.fromkeys(HEALTH, frozenset(ROLES))
-        return Guard(policy, Grants({**grants.roles, **everybody}), (), self.recheck_seconds)
+        open_health = () if self.cert_file else HEALTH
+        closed_health = dict.fromkeys(HEALTH if self.cert_file else (), frozenset(ROLES))
+        return Guard(
+            self._policy(),
+            Grants({**grants.roles, **closed_health}),
+            open_health,
+            self.recheck_seconds,
+            limits=replace(self.limits, unary_seconds=unary_seconds, longer=longer or {}),
+            counts=telemetry.counts if telemetry else None,
+            tracing=telemetry.tracing if telemetry else None,
+            certificates=self.client_ca_file is not None,
+        )
 
     def _policy(self) -> Policy:
         if self.authz_file:
@@ -100,6 +131,19 @@ class Access:
         if not self.cert_file or not self.key_file:
             return None
         return ServerFiles(self.cert_file, self.key_file, self.client_ca_file).credentials()
+
+
+def _limits(variables: Mapping[str, str], prefix: str) -> Limits:
+    def read(name: str, default: float) -> float:
+        return number(variables, f"{prefix}_{name}", default, 1, 1_000_000)
+
+    default = Limits()
+    return Limits(
+        calls=int(read("MAX_CALLS", default.calls)),
+        streams=int(read("MAX_STREAMS", default.streams)),
+        streams_per_principal=int(read("MAX_STREAMS_PER_PRINCIPAL", default.streams_per_principal)),
+        calls_per_second=read("CALLS_PER_SECOND", default.calls_per_second),
+    )
 
 
 def variables(prefix: str) -> tuple[str, ...]:

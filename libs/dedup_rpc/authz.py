@@ -29,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dedup_model import strict_yaml
 from dedup_model.errors import (
+    AmbiguousCredential,
     DedupError,
     InvalidRequest,
     PermissionDenied,
@@ -67,7 +68,11 @@ class Policy(Protocol):
     """Tells who a peer is."""
 
     def principal(self, peer: Peer) -> Principal:
-        """Return the principal; raises `Unauthenticated`."""
+        """Return the principal; raises `Unauthenticated` or `AmbiguousCredential`."""
+        ...
+
+    def knows(self, peer: Peer) -> bool:
+        """Tell at little cost whether some credential of the peer is a principal's."""
         ...
 
 
@@ -77,7 +82,14 @@ class Development:
 
     def principal(self, peer: Peer) -> Principal:
         """Return `dev`."""
-        return Principal("dev", frozenset(ROLES))
+        return _DEV
+
+    def knows(self, peer: Peer) -> bool:
+        """Return True."""
+        return True
+
+
+_DEV = Principal("dev", frozenset(ROLES))
 
 
 class _Token(BaseModel):
@@ -130,22 +142,27 @@ class Table:
         return cls(by_identity, by_token)
 
     def principal(self, peer: Peer, now: datetime) -> Principal:
-        """Return who a peer is; raises `Unauthenticated`."""
+        """Return who a peer is; raises `Unauthenticated` or `AmbiguousCredential`."""
         found = {*self._of_certificate(peer), *self._of_token(peer, now)}
         if len(found) > 1:
-            raise Unauthenticated("the credentials name more than one principal", kind="ambiguous")
+            raise AmbiguousCredential("the credentials name more than one principal")
         if not found:
             raise Unauthenticated("valid credentials are required")
         return found.pop()
 
+    def knows(self, peer: Peer) -> bool:
+        """Tell whether some name or token of a peer is in the table."""
+        named = any(name in self.by_identity for name in peer.identities)
+        return named or any(_digest(header) in self.by_token for header in peer.authorization)
+
     def _of_certificate(self, peer: Peer) -> set[Principal]:
         if sum("://" in name for name in peer.identities) > 1:
-            raise Unauthenticated("the certificate holds several URI names", kind="ambiguous")
+            raise AmbiguousCredential("the certificate holds several URI names")
         return {self.by_identity[name] for name in peer.identities if name in self.by_identity}
 
     def _of_token(self, peer: Peer, now: datetime) -> set[Principal]:
         if len(peer.authorization) > 1:
-            raise Unauthenticated("more than one authorization header", kind="ambiguous")
+            raise AmbiguousCredential("more than one authorization header")
         given = _digest(peer.authorization[0]) if peer.authorization else None
         found = [
             (expires, principal)
@@ -204,10 +221,14 @@ class AuthzFile:
         self._table = Table.load(path)
 
     def principal(self, peer: Peer) -> Principal:
-        """Return who a peer is; raises `Unauthenticated`."""
+        """Return who a peer is; raises `Unauthenticated` or `AmbiguousCredential`."""
         if self._monotonic() - self._looked >= RELOAD_SECONDS:
             self._look()
         return self._table.principal(peer, self._now())
+
+    def knows(self, peer: Peer) -> bool:
+        """Tell whether some name or token of a peer is in the table as last read."""
+        return self._table.knows(peer)
 
     def _look(self) -> None:
         self._looked, found = self._monotonic(), stamp(self._path)
@@ -229,9 +250,15 @@ class Grants:
 
     def require(self, principal: Principal, method: str) -> None:
         """Raise `PermissionDenied` when no role of the principal may call the method."""
+        self.for_method(method)(principal)
+
+    def for_method(self, method: str) -> Callable[[Principal], None]:
+        """Return what raises `PermissionDenied` for who may not call the method."""
         allowed = self.roles.get(method, frozenset())
-        if not allowed & principal.roles:
-            needed = ", ".join(sorted(allowed)) or "none"
-            raise PermissionDenied(
-                "the caller's roles do not allow this call", required_role=needed
-            )
+
+        def require(principal: Principal) -> None:
+            if allowed.isdisjoint(principal.roles):
+                text = "the caller's roles do not allow this call"
+                raise PermissionDenied(text, required_role=", ".join(sorted(allowed)) or "none")
+
+        return require

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import grpc
 
@@ -32,10 +33,13 @@ _RETRY = {
     ]
 }
 
-OPTIONS: tuple[tuple[str, int | str], ...] = (
+Options: TypeAlias = tuple[tuple[str, int | str], ...]
+OPTIONS: Options = (
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.ping_timeout_ms", 5_000),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
     ("grpc.service_config", json.dumps(_RETRY)),
 )
@@ -95,7 +99,7 @@ class Credentials:
         token = grpc.metadata_call_credentials(TokenPlugin(self.token_file))
         return grpc.composite_channel_credentials(tls, token)
 
-    def options(self) -> tuple[tuple[str, int | str], ...]:
+    def options(self) -> Options:
         """Return the channel's options."""
         name = self.server_name
         return (*OPTIONS, *([("grpc.ssl_target_name_override", name)] if name else []))
@@ -104,13 +108,13 @@ class Credentials:
 ANONYMOUS = Credentials()
 
 
-def connect(address: str, credentials: Credentials = ANONYMOUS) -> grpc.Channel:
-    """Return a channel for blocking clients; connects when first used.
+def connect(address: str, credentials: Credentials = ANONYMOUS, more: Options = ()) -> grpc.Channel:
+    """Return a channel for blocking clients, with `more` options; connects when first used.
 
     Raises `UnusableCredentials` or OSError when the credentials cannot be used.
     """
     credentials.require_usable(address)
-    options = credentials.options()
+    options = (*credentials.options(), *more)
     if credentials.ca_file:
         return grpc.secure_channel(address, credentials.channel_credentials(), options)
     channel = grpc.insecure_channel(address, options)
@@ -118,13 +122,15 @@ def connect(address: str, credentials: Credentials = ANONYMOUS) -> grpc.Channel:
     return grpc.intercept_channel(channel, BlockingToken(token)) if token else channel
 
 
-def connect_aio(address: str, credentials: Credentials = ANONYMOUS) -> grpc.aio.Channel:
-    """Return a channel for asyncio clients; connects when first used.
+def connect_aio(
+    address: str, credentials: Credentials = ANONYMOUS, more: Options = ()
+) -> grpc.aio.Channel:
+    """Return a channel for asyncio clients, with `more` options; connects when first used.
 
     Raises `UnusableCredentials` or OSError when the credentials cannot be used.
     """
     credentials.require_usable(address)
-    options = credentials.options()
+    options = (*credentials.options(), *more)
     if credentials.ca_file:
         return grpc.aio.secure_channel(address, credentials.channel_credentials(), options)
     token = credentials.token_file

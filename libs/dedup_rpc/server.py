@@ -1,15 +1,19 @@
 """Serving: a grpc.aio server with health and reflection that drains on SIGTERM."""
 
 import asyncio
+import contextlib
 import logging
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeAlias, cast
 
 import google.rpc.error_details_pb2  # noqa: F401  (reflection can then print error details)
 import grpc
+import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
+from dedup_rpc.admission import MAX_METADATA_BYTES
 from dedup_rpc.authz import Development, Grants
 from dedup_rpc.guard import Guard
 
@@ -20,9 +24,13 @@ HEALTH = tuple(f"/{health.SERVICE_NAME}/{method}" for method in ("Check", "Watch
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
-OPTIONS: tuple[tuple[str, int], ...] = (
+Options: TypeAlias = tuple[tuple[str, int], ...]
+OPTIONS: Options = (
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    # the guard refuses less, and says why; what is over the first of the two, grpc refuses at random
+    ("grpc.max_metadata_size", 2 * MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", 4 * MAX_METADATA_BYTES),
     ("grpc.max_concurrent_streams", 1000),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
@@ -30,7 +38,27 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.server.max_pending_requests", 10_000),
+    # connections are renewed, so that clients find new replicas; a watch ends by itself before
+    ("grpc.max_connection_age_ms", 30 * 60_000),
+    ("grpc.max_connection_age_grace_ms", 15 * 60_000),
+    ("grpc.max_connection_idle_ms", 5 * 60_000),
+    ("grpc.server_handshake_timeout_ms", 20_000),
 )
+
+
+def run_server(main: Coroutine[Any, Any, None]) -> None:
+    """Run a server to its end on the loop that serves a fifth more calls than asyncio's own.
+
+    SIGTERM ends it also before it has begun to heed signals by itself.
+    """
+
+    async def heeding() -> None:
+        task = asyncio.ensure_future(main)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    uvloop.run(heeding())
 
 
 class NotAllowed(Exception):
@@ -38,7 +66,10 @@ class NotAllowed(Exception):
 
 
 class Serving:
-    """A server with its health and its drain; `stopping` tells streams to end."""
+    """A server with its health and its drain; `stopping` tells streams to end.
+
+    `options` are grpc's, and stand above `OPTIONS`.
+    """
 
     def __init__(
         self,
@@ -46,17 +77,24 @@ class Serving:
         register: Callable[["Serving", grpc.aio.Server], None],
         guard: Guard,
         tls: grpc.ServerCredentials | None = None,
+        options: Options = (),
     ) -> None:
         self.stopping = asyncio.Event()
-        self.server = grpc.aio.server(interceptors=[guard], options=OPTIONS)
+        self.server = grpc.aio.server(
+            interceptors=[guard.interceptor()],
+            options=[*{**dict(OPTIONS), **dict(options)}.items()],
+        )
         self.tls = tls
         self.health = health.aio.HealthServicer()
         self.health_server: grpc.aio.Server | None = None
         self.services = tuple(services)
-        register(self, self.server)
-        health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
+        generic = _generic(self.server)
+        register(self, generic)
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, generic)
         names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self.server)
+        described = reflection.aio.ReflectionServicer(names)
+        add_reflection: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
+        add_reflection(described, generic)
 
     async def start(
         self, address: str, health_address: str | None = None, *, healthy: bool = True
@@ -108,6 +146,23 @@ def _bind(server: grpc.aio.Server, address: str, tls: grpc.ServerCredentials | N
 
 def _health_server(servicer: health.aio.HealthServicer) -> grpc.aio.Server:
     guard = Guard(Development(), Grants({}), public=HEALTH)
-    server = grpc.aio.server(interceptors=[guard], options=OPTIONS)
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    server = grpc.aio.server(interceptors=[guard.interceptor()], options=OPTIONS)
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, _generic(server))
     return server
+
+
+class _Generic:
+    """Takes services in as generic handlers alone.
+
+    grpc.aio waits for each registered method anew at every call, which costs a fifth of the rate.
+    """
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
+
+    def add_registered_method_handlers(self, service_name: str, method_handlers: Any) -> None:
+        """Leave the methods to the generic handlers."""
+
+
+def _generic(server: grpc.aio.Server) -> grpc.aio.Server:
+    return cast(grpc.aio.Server, _Generic(server))

@@ -23,6 +23,7 @@ CODES: dict[type[DedupError], grpc.StatusCode] = {
     errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
     errors.MalformedRequest: grpc.StatusCode.INVALID_ARGUMENT,
     errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.AmbiguousCredential: grpc.StatusCode.UNAUTHENTICATED,
     errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
     errors.RevisionConflict: grpc.StatusCode.ABORTED,
     errors.RevisionNotFound: grpc.StatusCode.NOT_FOUND,
@@ -39,6 +40,12 @@ CODES: dict[type[DedupError], grpc.StatusCode] = {
     errors.ReplicaBehind: grpc.StatusCode.UNAVAILABLE,
     errors.ConfigUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.LimitExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.MetadataTooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.RateLimited: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.CallLimit: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.StreamLimit: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.WatchLimit: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 """The status of every domain error; a test walks the subclasses."""
 

@@ -15,8 +15,9 @@ from config_service.database import DatabaseError
 from config_service.edits import Meta, SetSecret
 from config_service.env import VARIABLES, Env
 from dedup_model.errors import DedupError, InvalidRequest
+from dedup_rpc import collector, logs
 from dedup_rpc.authz import new_token
-from dedup_rpc.server import NotAllowed
+from dedup_rpc.server import NotAllowed, run_server
 from dedup_rpc.variables import misspelt
 
 LOG = logging.getLogger("event_dedup.config")
@@ -29,9 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     try:
         env = _env(options)
-        logging.basicConfig(
-            level=env.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-        )
+        logs.configure(env.log_level, env.telemetry.log_format)
         logging.getLogger("alembic").setLevel(logging.WARNING)
         for name in misspelt(os.environ, "CONFIG_", VARIABLES):
             LOG.warning("%s is no variable of this service", name)
@@ -86,9 +85,11 @@ def _env(options: argparse.Namespace) -> Env:
 def _serve(env: Env, _: argparse.Namespace) -> None:
     async def run() -> None:
         server = await serving.start(env)
+        # once signals are listened to: it takes a while, and a server that listens must drain
+        asyncio.get_running_loop().call_soon(collector.calm)
         await server.serve_until_signal()
 
-    asyncio.run(run())
+    run_server(run())
 
 
 def _migrate(env: Env, _: argparse.Namespace) -> None:

@@ -70,7 +70,7 @@ class AdminServicer(ConfigAdminServiceServicer):
         """Return a page of the audit log."""
         size = paging.size(request.page_size)
         before = paging.start(request.page_token, "audit")
-        only = AuditFilter(request.principal, request.action)
+        only = AuditFilter(convert.plain(request, "principal"), convert.plain(request, "action"))
         page = await self._feed.run_blocking(self._store.audit_page, before, size + 1, only)
         more = paging.token("audit", page[size - 1].sequence) if len(page) > size else ""
         return pb.ListAuditEventsResponse(
@@ -81,6 +81,8 @@ class AdminServicer(ConfigAdminServiceServicer):
         self, request: pb.VerifyAuditRequest, context: Context
     ) -> pb.VerifyAuditResponse:
         """Check the audit log."""
+        if request.known_sequence < 0:
+            raise invalid("known_sequence", "RANGE", "0 or more")
         known = Known(request.known_sequence, request.known_mac)
         verdict = await self._feed.run_blocking(self._store.verify_audit, known)
         return pb.VerifyAuditResponse(
@@ -111,7 +113,9 @@ class AdminServicer(ConfigAdminServiceServicer):
     ) -> pb.ImportConfigResponse:
         """Make the overrides those of a YAML text."""
         refuse_unknown_fields(request)
-        edit = Import(strict_yaml.parse(request.yaml), meta(request))
+        # reading a long text takes a second, for which other callers would wait
+        document = await self._feed.run_blocking(strict_yaml.parse, request.yaml)
+        edit = Import(document, meta(request))
         before, after = await self._writers.apply(
             edit, claim(request), validate_only=request.validate_only
         )

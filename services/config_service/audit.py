@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, insert, select
 
 from config_service.cipher import KeyRing, StoreKey
 from config_service.revision import Story
-from config_service.rows import audit_head_cell, clear_values, stamped
+from config_service.rows import audit_head_cell, clear_values, legible, stamped
 from config_service.state import SecretStatus
-from config_service.tables import AUDIT, SETTINGS
+from config_service.tables import AUDIT
 from dedup_model import tree
 
 PURPOSE = "event-dedup audit"
@@ -65,11 +65,16 @@ class AuditLog:
     ring: KeyRing
     key: StoreKey
 
-    def append(self, head: Row[Any], entry: Entry, now: datetime) -> None:
-        """Add an event; the caller holds the head's lock and gives the row as it now stands."""
-        last = self._last()
+    def append(self, head: Row[Any], entry: Entry, now: datetime, revision: int) -> str:
+        """Add an event; the caller holds the head's lock and stores the new end that is returned.
+
+        The chain goes on where the head row says that it ends, not at the last row of the table:
+        events that were cut off would not be missed otherwise. `revision` is the head's from now on.
+        Raises `CiphertextInvalid` when the end does not authenticate.
+        """
+        sequence, before = self.end(head)
         values = {
-            "sequence": last.sequence + 1 if last else 1,
+            "sequence": sequence + 1,
             "at": stamped(now),
             "principal": entry.principal,
             "action": entry.action,
@@ -77,15 +82,22 @@ class AuditLog:
             "revision": entry.revision,
             "facts": tree.canonical_json(entry.facts).decode(),
         }
-        mac = self.mac(last.mac if last else BEFORE_FIRST, values)
+        mac = self.mac(before, values)
         self.connection.execute(insert(AUDIT).values(**values, mac=mac))
-        end = tree.canonical_json([values["sequence"], mac])
-        sealed = self.ring.seal(end, audit_head_cell(head.store_id, head.revision))
-        self.connection.execute(update(SETTINGS).values(audit_head=sealed))
+        return self.sealed_end(head.store_id, revision, sequence + 1, mac)
 
-    def _last(self) -> Row[Any] | None:
-        query = select(AUDIT).order_by(AUDIT.c.sequence.desc()).limit(1)
-        return self.connection.execute(query).first()
+    def sealed_end(
+        self, store_id: str, revision: int, sequence: int = 0, mac: str = BEFORE_FIRST
+    ) -> str:
+        """Return the end of the log as the head row keeps it; without an event, of an empty log."""
+        end = tree.canonical_json([sequence, mac])
+        return self.ring.seal(end, audit_head_cell(store_id, revision))
+
+    def end(self, head: Row[Any]) -> tuple[int, str]:
+        """Return number and MAC of the last event, as the head row says."""
+        cell = audit_head_cell(head.store_id, head.revision)
+        sequence, mac = json.loads(self.ring.open(head.audit_head, cell))
+        return sequence, mac
 
     def mac(self, before: str, values: dict[str, Any]) -> str:
         """Return the MAC of an event's columns that follows another MAC."""
@@ -104,16 +116,17 @@ class AuditLog:
 
 
 def _event(row: Row[Any]) -> AuditEvent:
-    return AuditEvent(
-        row.sequence,
-        datetime.fromisoformat(row.at),
-        row.principal,
-        row.action,
-        row.epoch,
-        row.revision,
-        json.loads(row.facts),
-        row.mac,
-    )
+    with legible("audit_events", row.sequence):
+        return AuditEvent(
+            row.sequence,
+            datetime.fromisoformat(row.at),
+            row.principal,
+            row.action,
+            row.epoch,
+            row.revision,
+            {str(name): str(fact) for name, fact in dict(json.loads(row.facts)).items()},
+            row.mac,
+        )
 
 
 def revision_entry(story: Story, action: str, more: Mapping[str, str] = {}) -> Entry:
@@ -138,3 +151,9 @@ def secret_record(status: SecretStatus) -> str:
     """Return the SHA-256 of what is said of a secret in clear, short of the key that seals it."""
     facts = [status.name, status.is_set, status.version, status.fingerprint, status.set_by]
     return tree.digest({"secret": [*facts, stamped(status.set_at) if status.set_at else ""]})
+
+
+def secret_facts(status: SecretStatus) -> dict[str, str]:
+    """Return the facts of a secret that was set or cleared."""
+    facts = {"secret": status.name, "version": str(status.version)}
+    return {**facts, "secret_record": secret_record(status)}

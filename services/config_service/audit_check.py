@@ -10,9 +10,9 @@ from sqlalchemy import Row, select
 
 from config_service.audit import BEFORE_FIRST, AuditLog, revision_record, secret_record
 from config_service.revision import Story
-from config_service.rows import audit_head_cell, secret_status, story
+from config_service.rows import secret_status, secret_value, story
 from config_service.tables import AUDIT, REVISIONS, SECRETS
-from dedup_model.errors import CiphertextInvalid, KeyNotInRing
+from dedup_model.errors import CiphertextInvalid, KeyNotInRing, PlaintextRefused
 
 MAX_FINDINGS = 100
 BATCH = 1000
@@ -41,6 +41,7 @@ class Check:
     def __init__(self, log: AuditLog, head: Row[Any], known: Known) -> None:
         self._log, self._head, self._known = log, head, known
         self._count, self._mac = 0, BEFORE_FIRST
+        self._epoch, self._compacted, self._new_epoch_at = head.epoch, 0, ""
         self._revisions: dict[int, str] = {}
         self._secrets: dict[str, str] = {}
 
@@ -52,6 +53,7 @@ class Check:
     def _findings(self) -> Iterator[str]:
         yield from self._chain()
         yield from self._end()
+        yield from self._head_row()
         yield from self._history()
         yield from self._secret_rows()
 
@@ -60,37 +62,61 @@ class Check:
         for row in self._log.connection.execute(query):
             if row.sequence != self._count + 1:
                 yield f"events {self._count + 1} to {row.sequence - 1} are missing"
-            values = {name: value for name, value in row._mapping.items() if name != "mac"}
-            if row.mac != self._log.mac(self._mac, values):
+            if self._follows(row):
+                self._note(row)
+            else:
                 yield f"event {row.sequence} was altered, or does not follow the one before it"
             if row.sequence == self._known.sequence and row.mac != self._known.mac:
                 yield f"event {row.sequence} is not the one that was noted"
             self._count, self._mac = row.sequence, row.mac
-            self._note(row)
         if self._known.sequence > self._count:
             yield f"event {self._known.sequence}, which was noted, is not there"
 
+    def _follows(self, row: Row[Any]) -> bool:
+        values = {name: value for name, value in row._mapping.items() if name != "mac"}
+        try:
+            return bool(row.mac == self._log.mac(self._mac, values))
+        except TypeError:  # SQLite keeps what no column of this type may hold
+            return False
+
     def _note(self, row: Row[Any]) -> None:
-        facts = _facts(row.facts)
+        """Note what an authentic event says of other tables."""
+        facts = json.loads(row.facts)
+        self._epoch = row.epoch
+        if row.action == "compact":
+            self._compacted = row.revision
+        if row.action == "new-epoch":
+            self._new_epoch_at = row.at
         if "secret_record" in facts:
             self._secrets[facts.get("secret", "")] = facts["secret_record"]
         if "record" in facts:
             self._revisions[row.revision] = facts["record"]
 
     def _end(self) -> Iterator[str]:
-        cell = audit_head_cell(self._head.store_id, self._head.revision)
         try:
-            end = json.loads(self._log.ring.open(self._head.audit_head, cell))
+            end = self._log.end(self._head)
         except CiphertextInvalid:
             yield "the end of the log does not authenticate"
         except KeyNotInRing:
             yield "the end of the log is sealed under a key that is not in the ring"
         else:
-            if end != [self._count, self._mac]:
+            if end != (self._count, self._mac):
                 yield f"the log ends at event {self._count}, but its end was event {end[0]}"
 
+    def _head_row(self) -> Iterator[str]:
+        if self._head.epoch != self._epoch:
+            yield "the head's epoch is not the log's"
+        if self._head.compacted_through != self._compacted:
+            yield f"the log says that revisions up to {self._compacted} were removed, not the head"
+        query = select(REVISIONS).where(REVISIONS.c.revision == self._head.revision)
+        row = self._log.connection.execute(query).first()
+        if row and self._head.updated_by != row.author:
+            yield "the head's author is not its revision's"
+        if row and self._head.updated_at != max(row.created_at, self._new_epoch_at):
+            yield "the head's time is not its revision's"
+
     def _history(self) -> Iterator[str]:
-        last = self._head.compacted_through
+        last = self._compacted
         for number, record in self._records():
             if number != last + 1:
                 yield f"revisions {last + 1} to {number - 1} are missing from the history"
@@ -115,24 +141,25 @@ class Check:
             row = rows.get(name)
             if row is None or self._secrets.get(name) != _secret(row):
                 yield f"the secret {name} is not what the audit log says of it"
+            elif row.value is not None:
+                yield from self._value(row)
 
-
-def _facts(text: str) -> dict[str, str]:
-    try:
-        return dict(json.loads(text))
-    except ValueError:
-        return {}
+    def _value(self, row: Row[Any]) -> Iterator[str]:
+        try:
+            secret_value(row, self._head.store_id, self._log.ring, self._log.key)
+        except (CiphertextInvalid, KeyNotInRing, PlaintextRefused) as error:
+            yield f"the value of the secret {row.name} is not to be had: {error.message}"
 
 
 def _record(row: Row[Any]) -> str | None:
     try:
         return revision_record(Story(**story(row)))
-    except ValueError:
+    except CiphertextInvalid:
         return None
 
 
 def _secret(row: Row[Any]) -> str | None:
     try:
         return secret_record(secret_status(row.name, row))
-    except ValueError:
+    except CiphertextInvalid:
         return None

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import hmac
 import os
+import re
 import secrets
 import struct
 import tempfile
@@ -30,6 +31,7 @@ MAX_KEYS = 16
 PREFIX = "cse2"
 PLAIN = "plain:"
 FERNET = "gAAAA"
+_KEY_ID = re.compile(r"[0-9a-f]{12}")
 LEGACY_TABLE = "config_secrets"
 """The one table whose cells an earlier system may have written."""
 
@@ -108,7 +110,7 @@ class KeyRing:
             return self.legacy.open(token)
         prefix, _, rest = token.partition(".")
         key_id, _, body = rest.partition(".")
-        if prefix != PREFIX:
+        if prefix != PREFIX or not _KEY_ID.fullmatch(key_id) or "=" in body:
             raise _invalid(cell)
         if key_id not in self.keys:
             raise KeyNotInRing(
@@ -139,6 +141,10 @@ class StoreKey:
         """Return the HMAC-SHA-256 of `value` under the key of one purpose, in hex."""
         derived = hmac.digest(self.value, purpose.encode(), "sha256")
         return hmac.digest(derived, value, "sha256").hex()
+
+    def fingerprint(self, secret: bytes) -> str:
+        """Return 12 hex digits of a secret's hash, to compare secrets without showing them."""
+        return self.hash("secret", secret)[:12]
 
     def is_hash(self, stored: str, purpose: str, value: bytes) -> bool:
         """Tell whether `stored` is the hash of `value`."""

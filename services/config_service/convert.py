@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from google.protobuf import json_format
+from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 
 from config_service import revision as model
@@ -15,6 +16,7 @@ from config_service.watch import Bookmark, Event, GoAway, Heartbeat, WatchOption
 from dedup_model import rules, tree
 from dedup_model.change import Change
 from dedup_model.errors import InvalidRequest, invalid
+from dedup_model.text_rules import text_problem
 from dedup_rpc.wire import enum_number, moment, timestamp, to_document, to_message
 from eventdedup.config.v1 import config_service_pb2 as pb
 from eventdedup.config.v1.matching_config_pb2 import MatchingConfig
@@ -111,11 +113,19 @@ def _warnings(effective: tree.Document) -> list[str]:
 def history_filter(request: pb.ListRevisionsRequest) -> HistoryFilter:
     """Return which revisions a history shows."""
     return HistoryFilter(
-        author=request.author,
-        path_prefix=request.path_prefix,
+        author=plain(request, "author"),
+        path_prefix=plain(request, "path_prefix"),
         created_from=_moment(request, "created_from"),
         created_until=_moment(request, "created_until"),
     )
+
+
+def plain(request: Message, field: str) -> str:
+    """Return a text to look for; raises `InvalidRequest` for one that no column can hold."""
+    value: str = getattr(request, field)
+    if problem := text_problem(value):
+        raise invalid(field, *problem)
+    return value
 
 
 def _moment(request: pb.ListRevisionsRequest, name: str) -> datetime | None:

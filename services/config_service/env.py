@@ -8,6 +8,7 @@ from pathlib import Path
 from config_service.retention import Retention
 from dedup_rpc import access
 from dedup_rpc.access import Access
+from dedup_rpc.telemetry import TelemetryEnv
 from dedup_rpc.variables import log_level, number, path
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
@@ -22,6 +23,7 @@ VARIABLES = (
     "CONFIG_KEEP_REVISIONS",
     "CONFIG_KEYRING",
     "CONFIG_KEYRING_FILE",
+    "CONFIG_METRICS_ADDRESS",
     "CONFIG_POLL_SECONDS",
     *access.variables("CONFIG"),
 )
@@ -36,7 +38,7 @@ class Env:
     `CONFIG_POLL_SECONDS`, `CONFIG_KEEP_REVISIONS` and `CONFIG_KEEP_DAYS` (a revision stays that is
     among so many newest ones or that young), `CONFIG_ALLOW_PLAIN=1` (cells that an earlier system
     left unsealed may be read, so that `keys rewrap` can seal them), `EVENT_DEDUP_ENCRYPTION_KEY` (opens Fernet tokens of an earlier
-    system), `LOG_LEVEL`; those of `Access` with the prefix `CONFIG`.
+    system), `LOG_LEVEL`; those of `Access` and `TelemetryEnv` with the prefix `CONFIG`.
     """
 
     address: str = DEFAULT_ADDRESS
@@ -50,6 +52,7 @@ class Env:
     retention: Retention = field(default_factory=Retention)
     log_level: str = "INFO"
     access: Access = field(default_factory=lambda: Access("CONFIG"))
+    telemetry: TelemetryEnv = field(default_factory=TelemetryEnv)
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> "Env":
@@ -66,6 +69,7 @@ class Env:
             retention=_retention(variables),
             log_level=log_level(variables),
             access=Access.read(variables, "CONFIG"),
+            telemetry=TelemetryEnv.read(variables, "CONFIG"),
         )
 
 

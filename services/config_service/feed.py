@@ -6,6 +6,7 @@ writes of other processes by one indexed read of the head at every poll.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import ParamSpec, TypeVar
@@ -13,7 +14,7 @@ from typing import ParamSpec, TypeVar
 from config_service.state import State
 from config_service.store import Store
 from dedup_model.errors import DedupError, StoreUnavailable
-from dedup_rpc.guard import where
+from dedup_rpc.logs import where
 
 LOG = logging.getLogger("event_dedup.config.feed")
 P = ParamSpec("P")
@@ -30,6 +31,7 @@ class Feed:
         self._state = state
         self._waiters: set[asyncio.Future[None]] = set()
         self._reading, self._begun, self._completed = asyncio.Lock(), 0, 0
+        self._looked = time.monotonic()
 
     @property
     def state(self) -> State:
@@ -38,6 +40,10 @@ class Feed:
             self._store.keyring.ring()
             raise StoreUnavailable("the settings were not read yet")
         return self._state
+
+    def lag(self) -> float:
+        """Return the seconds since the head was last read; it grows while the store is down."""
+        return time.monotonic() - self._looked
 
     async def run_blocking(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking store work in the bounded pool."""
@@ -104,6 +110,7 @@ class Feed:
 
     async def _look(self) -> None:
         stamp = await self.run_blocking(self._store.stamp)
+        self._looked = time.monotonic()
         if self._state is None or stamp != self._state.stamp:
             await self.refresh()
 

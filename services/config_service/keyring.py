@@ -6,7 +6,7 @@ key of the ring seals once every live replica holds it.
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -33,15 +33,15 @@ class Sealed(Protocol):
     """The store, as far as its keys go."""
 
     def prove(self, ring: KeyRing) -> None:
-        """Open the store's own key; raises `KeyNotInRing` or `CiphertextInvalid`."""
+        """Open what nothing works without; raises `KeyNotInRing` or `CiphertextInvalid`."""
         ...
 
     def key_ids(self) -> Collection[str]:
         """Return the ids of the keys that seal something."""
         ...
 
-    def replicas(self) -> Collection[Collection[str]]:
-        """Return the key ids that every live replica holds."""
+    def replicas(self) -> Collection[Sequence[str]]:
+        """Return the key ids of every live replica, first the one that it seals with."""
         ...
 
 
@@ -62,7 +62,12 @@ class Keyring:
         self._found: KeyRing | None = None
         self._used: KeyRing | None = None
         self.problem: Problem | None = Problem(MISSING, "the key ring was not read yet")
-        self.note = ""
+        self._refused, self._waiting = "", ""
+
+    @property
+    def note(self) -> str:
+        """Return why a newer ring is refused or its first key does not seal yet, else nothing."""
+        return self._refused or self._waiting
 
     def ring(self) -> KeyRing:
         """Return the ring in use; raises `KeyringUnavailable` while the service is sealed."""
@@ -76,22 +81,28 @@ class Keyring:
         """Return the ids of the keys that open cells here, in the order of the ring."""
         return tuple(self._used.keys) if self._used else ()
 
+    @property
+    def held(self) -> tuple[str, ...]:
+        """Return the same ids, first that of the key that seals here."""
+        return tuple(sorted(self.key_ids, key=lambda key_id: key_id != self.ring().primary))
+
     def require(self) -> None:
         """Raise `KeyRingError` while the service is sealed."""
         if self.problem:
             raise KeyRingError(self.problem.text)
 
-    def look(self, store: Sealed) -> bool:
-        """Follow source and replicas; tells whether the service was unsealed by this look."""
-        was_sealed = self._used is None
+    def look(self, store: Sealed) -> None:
+        """Follow source and replicas."""
         self._reread(store)
         if self._found and (not self._used or self._used.primary != next(iter(self._found.keys))):
             self._promote(self._found, store.replicas())
-        return was_sealed and self._used is not None
+        else:
+            self._waiting = ""
 
     def _reread(self, store: Sealed) -> None:
         stamp = self._source.stamp()
         if stamp == self._stamp and self._used is not None:
+            self._refused = ""
             return
         problem, found = self._judged(store)
         if problem is None and found:
@@ -99,7 +110,7 @@ class Keyring:
             LOG.log(level, "the key ring was read: %s", ", ".join(found.keys))
             self._stamp, self._found, self.problem = stamp, found, None
             self._used = replace(found, writer=self._used.primary) if self._used else None
-        self._tell(problem)
+        self._judge(problem)
 
     def _judged(self, store: Sealed) -> tuple[Problem | None, KeyRing | None]:
         try:
@@ -110,17 +121,17 @@ class Keyring:
             return Problem(MISSING, "no key ring is configured: set CONFIG_KEYRING_FILE"), None
         return _refusal(found, self._used, store), found
 
-    def _tell(self, problem: Problem | None) -> None:
-        """Log a change of judgement once."""
-        note = f"the newer key ring is refused: {problem.text}" if problem and self._used else ""
+    def _judge(self, problem: Problem | None) -> None:
+        """Keep a judgement, and log a change of it once."""
         if problem and self._used is None and problem != self.problem:
             self.problem = problem
             LOG.error("sealed: %s", problem.text)
-        if note and note != self.note:
-            LOG.error("%s", note)
-        self.note = note
+        refused = f"the newer key ring is refused: {problem.text}" if problem and self._used else ""
+        if refused and refused != self._refused:
+            LOG.error("%s", refused)
+        self._refused = refused
 
-    def _promote(self, found: KeyRing, replicas: Collection[Collection[str]]) -> None:
+    def _promote(self, found: KeyRing, replicas: Collection[Sequence[str]]) -> None:
         """Seal with the first key that every live replica holds; open with all of them."""
         held = [key for key in found.keys if all(key in replica for replica in replicas)]
         first = next(iter(found.keys))
@@ -128,18 +139,23 @@ class Keyring:
         if self._used and self._used.primary != writer:
             LOG.info("the key %s seals now", writer)
         self._used = replace(found, writer=writer)
-        self.note = "" if writer == first else f"the key {first} seals once every replica holds it"
+        waiting = f"the key {first} seals once every replica holds it"
+        self._waiting = "" if writer == first else waiting
 
 
 def _refusal(found: KeyRing, used: KeyRing | None, store: Sealed) -> Problem | None:
+    if used and used.primary not in found.keys:
+        return Problem(WRONG, f"{used.primary} seals here: put another key first, then rewrap")
+    seal = {held[0] for held in store.replicas() if held}
+    lost = (seal | set(store.key_ids())) & set(used.keys if used else ()) - set(found.keys)
+    if lost:
+        text = "still seals, here or on another server: rewrap first"
+        return Problem(WRONG, f"{', '.join(sorted(lost))} {text}")
     try:
         store.prove(found)
     except KeyNotInRing as error:
         key = error.facts.get("key_id", "")
         return Problem(WRONG, f"the key ring lacks the key {key}, which seals this store")
     except CiphertextInvalid:
-        return Problem(WRONG, "the store's own key does not authenticate under this key ring")
-    lost = set(store.key_ids()) & set(used.keys if used else ()) - set(found.keys)
-    if lost:
-        return Problem(WRONG, f"{', '.join(sorted(lost))} still seals cells: rewrap first")
+        return Problem(WRONG, "the store does not authenticate: damaged, or another store's keys")
     return None

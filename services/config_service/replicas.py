@@ -21,10 +21,13 @@ class Replicas:
     connection: Connection
 
     def announce(self, replica_id: str, key_ids: Collection[str], now: datetime) -> None:
-        """Say that a replica is alive and which keys it holds; forget those that are not."""
+        """Say that a replica is alive and which keys it holds, first the one that it seals with.
+
+        Forgets replicas that are not.
+        """
         table = REPLICAS.c
         self.connection.execute(delete(REPLICAS).where(table.seen_at < stamped(now - ALIVE)))
-        values = {"seen_at": stamped(now), "key_ids": json.dumps(sorted(key_ids))}
+        values = {"seen_at": stamped(now), "key_ids": json.dumps(list(key_ids))}
         where = table.replica_id == replica_id
         if not self.connection.execute(update(REPLICAS).where(where).values(values)).rowcount:
             self.connection.execute(insert(REPLICAS).values(replica_id=replica_id, **values))
@@ -33,7 +36,7 @@ class Replicas:
         """Say that a replica has ended."""
         self.connection.execute(delete(REPLICAS).where(REPLICAS.c.replica_id == replica_id))
 
-    def held(self, now: datetime) -> list[frozenset[str]]:
-        """Return the key ids of every live replica."""
+    def held(self, now: datetime) -> list[tuple[str, ...]]:
+        """Return the key ids of every live replica, first the one that it seals with."""
         query = select(REPLICAS.c.key_ids).where(REPLICAS.c.seen_at >= stamped(now - ALIVE))
-        return [frozenset(json.loads(text)) for text in self.connection.execute(query).scalars()]
+        return [tuple(json.loads(text)) for text in self.connection.execute(query).scalars()]

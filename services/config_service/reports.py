@@ -36,7 +36,7 @@ class Reports:
             self._require_room(principal)
         new = merged(self._opened(row) if row else None, report, now)
         self.connection.execute(delete(CLIENTS).where(mine))
-        cell = report_cell(self.store_id, principal, report.instance_id)
+        cell = report_cell(self.store_id, principal, report.instance_id, stamped(now))
         values = {
             "principal": principal,
             "instance_id": report.instance_id,
@@ -59,7 +59,7 @@ class Reports:
             yield Client(row.principal, when, self._opened(row))
 
     def _opened(self, row: Any) -> Report:
-        cell = report_cell(self.store_id, row.principal, row.instance_id)
+        cell = report_cell(self.store_id, row.principal, row.instance_id, row.reported_at)
         return _report(json.loads(self.ring.open(row.report, cell)))
 
 

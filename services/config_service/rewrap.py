@@ -13,7 +13,7 @@ from config_service.tables import CLIENTS, IDEMPOTENCY, REVISIONS, SECRETS, SETT
 from dedup_model.errors import CiphertextInvalid, KeyNotInRing, PlaintextRefused
 
 KEY_ID_END = len(PREFIX) + 14
-BATCH = 50
+BATCH = 200
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ PLACES = (
     Place(
         CLIENTS,
         CLIENTS.c.report,
-        lambda store, row: rows.report_cell(store, row.principal, row.instance_id),
+        lambda store, row: rows.report_cell(store, row.principal, row.instance_id, row.reported_at),
     ),
     Place(
         IDEMPOTENCY,
@@ -71,9 +71,20 @@ class Cells:
     def batch(self, size: int = BATCH) -> int:
         """Seal up to `size` cells anew; returns how many, 0 when none is left.
 
-        A cell that somebody writes meanwhile stays as written: it is compared and set.
+        A cell that somebody writes meanwhile stays as written: it is compared and set. One that
+        does not open stops nothing, until it is among the last: then its error is raised.
         """
-        return sum(self._sealed_anew(place, row) for place, row in self._stale(size))
+        sealed, unopened = 0, None
+        for place, row in self._stale(BATCH):
+            try:
+                sealed += self._sealed_anew(place, row)
+            except (CiphertextInvalid, KeyNotInRing, PlaintextRefused) as error:
+                unopened = error
+            if sealed >= size:
+                break
+        if unopened and not sealed:
+            raise unopened
+        return sealed
 
     def _stale(self, size: int) -> Iterator[tuple[Place, Row[Any]]]:
         for place in PLACES:

@@ -1,15 +1,27 @@
 """Between rows of the settings tables and the service's values."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, or_
 
-from config_service.cipher import Cell
+from config_service.cipher import Cell, KeyRing, StoreKey
 from config_service.revision import Origin, Revision, Story
 from config_service.state import HistoryFilter, SecretStatus
 from config_service.tables import REVISIONS
+from dedup_model.errors import CiphertextInvalid
+
+
+@contextmanager
+def legible(table: str, row: object) -> Iterator[None]:
+    """Turn columns in clear that hold what nobody wrote there into `CiphertextInvalid`."""
+    try:
+        yield
+    except (ValueError, TypeError):
+        raise CiphertextInvalid("a row is damaged", table=table, row=str(row)) from None
 
 
 def stamped(moment: datetime) -> str:
@@ -42,9 +54,9 @@ def answer_cell(store_id: str, principal: str, request_id: str) -> Cell:
     return Cell(store_id, "idempotency_keys", "answer", f"{request_id} {principal}")
 
 
-def report_cell(store_id: str, principal: str, instance_id: str) -> Cell:
-    """Return the place of a client's report."""
-    return Cell(store_id, "client_status", "report", f"{instance_id} {principal}")
+def report_cell(store_id: str, principal: str, instance_id: str, reported_at: str) -> Cell:
+    """Return the place of a client's report, bound to its time: an older one is not this one."""
+    return Cell(store_id, "client_status", "report", f"{instance_id} {reported_at} {principal}")
 
 
 def head_values(revision: Revision) -> dict[str, Any]:
@@ -71,27 +83,40 @@ def clear_values(story: Story) -> dict[str, Any]:
 
 
 def story(row: Row[Any]) -> dict[str, Any]:
-    """Return the fields of a `Story`."""
-    return {
-        "number": row.revision,
-        "origin": Origin(row.origin) if row.origin in set(Origin) else row.origin,
-        "created_at": datetime.fromisoformat(row.created_at),
-        "author": row.author,
-        "reason": row.reason,
-        "changed_paths": tuple(json.loads(row.changed_paths)),
-        "digest": row.digest,
-        "schema_version": row.schema_version,
-    }
+    """Return the fields of a `Story`; raises `CiphertextInvalid` for a damaged row."""
+    with legible("config_revisions", row.revision):
+        return {
+            "number": row.revision,
+            "origin": Origin(row.origin) if row.origin in set(Origin) else row.origin,
+            "created_at": datetime.fromisoformat(row.created_at),
+            "author": row.author,
+            "reason": row.reason,
+            "changed_paths": tuple(json.loads(row.changed_paths)),
+            "digest": row.digest,
+            "schema_version": row.schema_version,
+        }
 
 
 def secret_status(name: str, row: Row[Any] | None) -> SecretStatus:
     """Return what a row says of a secret; no row means that it was never set."""
     if row is None:
         return SecretStatus(name)
-    set_at = datetime.fromisoformat(row.set_at)
+    with legible("config_secrets", name):
+        set_at = datetime.fromisoformat(row.set_at)
     return SecretStatus(
         name, row.value is not None, row.version, row.key_id, row.fingerprint, set_at, row.set_by
     )
+
+
+def secret_value(row: Row[Any], store_id: str, ring: KeyRing, key: StoreKey) -> bytes:
+    """Return a secret's value, opened.
+
+    Raises `CiphertextInvalid` also for the value that the same version had before a restore.
+    """
+    value = ring.open(row.value, secret_cell(store_id, row.name, row.version))
+    if key.fingerprint(value) != row.fingerprint:
+        raise CiphertextInvalid("a secret's fingerprint is not its value's", row=row.name)
+    return value
 
 
 def secret_values(status: SecretStatus) -> dict[str, Any]:

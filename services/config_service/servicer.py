@@ -25,7 +25,7 @@ from config_service.store import Store
 from config_service.watches import Watches
 from config_service.writers import Writers
 from dedup_model import tree
-from dedup_model.errors import ReplicaBehind
+from dedup_model.errors import ReplicaBehind, RevisionCompacted, RevisionNotFound
 from dedup_rpc.guard import caller
 from dedup_rpc.wire import refuse_unknown_fields
 from eventdedup.config.v1 import config_service_pb2 as pb
@@ -76,7 +76,7 @@ class Servicer(ConfigServiceServicer):
         before, after = await self._writers.apply(
             rollback, claim(request), validate_only=request.validate_only
         )
-        notes = _drift(await self._revision(request.revision), after)
+        notes = await self._drift(request.revision, after)
         stored = not request.validate_only
         return pb.RollbackConfigResponse(**convert.edited(before, after, notes, stored=stored))
 
@@ -193,6 +193,18 @@ class Servicer(ConfigServiceServicer):
             self._serialised[make] = state.stamp, answer
         return answer
 
+    async def _drift(self, number: int, after: State) -> list[str]:
+        """Return what holds otherwise than in the old revision; nothing when that is gone by now."""
+        try:
+            old = await self._revision(number)
+        except (RevisionCompacted, RevisionNotFound):
+            return []
+        drifted = tree.changes(old.layers.effective, after.revision.layers.effective)
+        return [
+            f"{path}: inherited values have changed since revision {number}"
+            for path, _, _ in drifted
+        ]
+
     async def _revision(self, number: int | None) -> Revision:
         head = self._feed.state.revision
         if number is None or number == head.number:
@@ -219,11 +231,3 @@ def _not_modified(state: State) -> pb.GetSnapshotResponse:
         revision=state.revision.number,
         digest=state.revision.digest,
     )
-
-
-def _drift(old: Revision, after: State) -> list[str]:
-    drifted = tree.changes(old.layers.effective, after.revision.layers.effective)
-    return [
-        f"{path}: inherited values have changed since revision {old.number}"
-        for path, _, _ in drifted
-    ]

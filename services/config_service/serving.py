@@ -12,6 +12,7 @@ import grpc
 from config_service.admin_servicer import AdminServicer
 from config_service.env import Env
 from config_service.feed import Feed
+from config_service.gauges import add_gauges
 from config_service.grants import ADMIN, GRANTS, SERVICE
 from config_service.servicer import Servicer
 from config_service.setup import open_store
@@ -21,7 +22,8 @@ from config_service.store import Store
 from config_service.upkeep import Upkeep
 from config_service.watches import Watches
 from config_service.writers import Writers
-from dedup_rpc.server import NotAllowed, Serving
+from dedup_rpc.server import NotAllowed, Options, Serving
+from dedup_rpc.telemetry import Telemetry
 from eventdedup.config.v1.config_admin_service_pb2_grpc import (
     add_ConfigAdminServiceServicer_to_server,
 )
@@ -30,6 +32,8 @@ from eventdedup.config.v1.config_service_pb2_grpc import add_ConfigServiceServic
 LOG = logging.getLogger("event_dedup.config")
 STORE_THREADS = 8
 GRACE_SECONDS = 6.0
+LONG = {f"/{ADMIN}/{method}": 120.0 for method in ("Rewrap", "VerifyAudit")}
+"""Calls that work through the whole store, in seconds."""
 
 
 @dataclass
@@ -58,8 +62,8 @@ class ConfigServer:
         await self.stop()
 
 
-async def start(env: Env) -> ConfigServer:
-    """Open the store and listen.
+async def start(env: Env, options: Options = ()) -> ConfigServer:
+    """Open the store and listen; `options` are grpc's, beside those of `dedup_rpc.server`.
 
     Raises `NotAllowed`, `DatabaseError`, `KeyRingError`, `DedupError` or OSError, each with a
     message that says what to do.
@@ -67,20 +71,24 @@ async def start(env: Env) -> ConfigServer:
     _require_safe(env)
     held = contextlib.AsyncExitStack()
     try:
-        return await _started(env, held)
+        return await _started(env, held, options)
     except BaseException:
         await held.aclose()
         raise
 
 
-async def _started(env: Env, held: contextlib.AsyncExitStack) -> ConfigServer:
-    guard, tls = env.access.guard(GRANTS), env.access.credentials()
+async def _started(env: Env, held: contextlib.AsyncExitStack, options: Options) -> ConfigServer:
+    telemetry = Telemetry(env.telemetry, "config-service")
+    held.push_async_callback(telemetry.close)
+    guard, tls = env.access.guard(GRANTS, telemetry, longer=LONG), env.access.credentials()
     held.enter_context(sole_server(env.database_url))
     store = open_store(env)
     held.callback(store.close)
     executor = held.enter_context(ThreadPoolExecutor(STORE_THREADS, "store"))
     feed = Feed(store, executor, _present(store), env.poll_seconds)
-    serving = Serving((SERVICE, ADMIN), _registering(store, feed), guard, tls)
+    serving = Serving((SERVICE, ADMIN), _registering(store, feed), guard, tls, options)
+    add_gauges(telemetry, store, feed)
+    telemetry.start()
     healthy = store.keyring.problem is None
     address = await serving.start(env.address, env.access.health_address, healthy=healthy)
     LOG.info("listening on %s%s", address, "" if healthy else ", sealed")

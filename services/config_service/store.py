@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from config_service import rewrap
+from config_service.adoption import adopt
 from config_service.audit import AuditEvent, AuditFilter, Entry
 from config_service.audit_check import MAX_FINDINGS, Check, Known, Verdict
 from config_service.cipher import KeyRing
@@ -56,7 +57,7 @@ class Store:
             lock_store(opened.connection)
             if not has_head(opened.connection):
                 opened.create(first(layers, author, self._clock()))
-            opened.adopt(self._clock())
+            adopt(opened, self._clock())
 
     def stamp(self) -> tuple[str, int]:
         """Return the head's epoch and revision: one indexed read."""
@@ -165,24 +166,25 @@ class Store:
             return opened.compact(through, author, now)
 
     def rewrap(self, author: str, max_cells: int = 0) -> tuple[int, int]:
-        """Seal cells anew under the key that writes, batch by batch; returns how many, how many remain."""
+        """Seal cells anew under the key that writes, batch by batch; returns how many, how many remain.
+
+        Raises `CiphertextInvalid`, `KeyNotInRing` or `PlaintextRefused` after all that open.
+        """
         done = 0
-        while sealed := self._rewrap_batch(max_cells - done if max_cells else rewrap.BATCH):
+        while sealed := self._rewrap_batch(author, max_cells - done if max_cells else rewrap.BATCH):
             done += sealed
             if max_cells and done >= max_cells:
                 break
-        remaining = self._remaining()
-        if done:
-            facts = {"cells": str(done), "remaining": str(remaining)}
-            with self._transaction(writes=True) as opened:
-                facts["key_id"] = opened.ring.primary
-                opened.record(Entry(author, "Rewrap", opened.head.revision, facts), self._clock())
-        return done, remaining
+        return done, self._remaining()
 
-    def _rewrap_batch(self, size: int) -> int:
+    def _rewrap_batch(self, author: str, size: int) -> int:
         with self._transaction(writes=True) as opened:
-            cells = rewrap.Cells(opened.connection, opened.ring, opened.head.store_id)
-            return cells.batch(min(size, rewrap.BATCH))
+            ring, head = opened.ring, opened.head
+            sealed = rewrap.Cells(opened.connection, ring, head.store_id).batch(size)
+            if sealed:
+                facts = {"cells": str(sealed), "key_id": ring.primary}
+                opened.record(Entry(author, "Rewrap", head.revision, facts), self._clock())
+        return sealed
 
     def _remaining(self) -> int:
         writes = self.keyring.ring().primary
@@ -200,10 +202,10 @@ class Store:
             return list(islice(cells.unopened(), MAX_FINDINGS))
 
     def prove(self, ring: KeyRing) -> None:
-        """Open the store's own key with a ring; raises `KeyNotInRing` or `CiphertextInvalid`."""
+        """Open what nothing works without; raises `KeyNotInRing` or `CiphertextInvalid`."""
         with self._connection() as connection:
             if has_head(connection):
-                Transaction(connection, lambda: ring, writes=False).store_key  # noqa: B018
+                Transaction(connection, lambda: ring, writes=False).prove()
 
     def key_ids(self) -> Collection[str]:
         """Return the ids of the keys that seal something."""
@@ -218,10 +220,10 @@ class Store:
         """Tell other replicas which keys this one holds."""
         with self._connection(writes=True) as connection:
             now = self._clock()
-            Replicas(connection).announce(self._replica_id, self.keyring.key_ids, now)
+            Replicas(connection).announce(self._replica_id, self.keyring.held, now)
 
-    def replicas(self) -> list[frozenset[str]]:
-        """Return the key ids of every live replica."""
+    def replicas(self) -> list[tuple[str, ...]]:
+        """Return the key ids of every live replica, first the one that it seals with."""
         with self._connection() as connection:
             return Replicas(connection).held(self._clock())
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from config_service import rows
-from config_service.audit import AuditLog, Entry, revision_entry, secret_record
+from config_service.audit import AuditLog, Entry, revision_entry, secret_facts
 from config_service.cipher import KeyRing, StoreKey
 from config_service.idempotency import Claim, Ledger
 from config_service.revision import Draft, Layers, Origin, Revision, Story
@@ -56,10 +56,12 @@ class Transaction:
             query = select(SETTINGS).with_for_update() if self._writes else select(SETTINGS)
             self._head = self.connection.execute(query).first()
         if self._head is None:
+            self._give_ring()  # a service that is sealed from its first day on says so
             raise StoreUnavailable("the settings store holds no settings; run the migration")
         return self._head
 
-    def _update_head(self, **values: Any) -> None:
+    def update_head(self, **values: Any) -> None:
+        """Write columns of the head row."""
         self.connection.execute(update(SETTINGS).values(values))
         self._head = None
 
@@ -77,9 +79,23 @@ class Transaction:
         """Return the audit log."""
         return AuditLog(self.connection, self.ring, self.store_key)
 
-    def record(self, entry: Entry, now: datetime) -> None:
-        """Add an event to the audit log."""
-        self.audit.append(self.head, entry, now)
+    def record(self, entry: Entry, now: datetime, **head: Any) -> None:
+        """Add an event to the audit log, and give the head row what comes with it."""
+        revision = head.get("revision", self.head.revision)
+        end = self.audit.append(self.head, entry, now, revision)
+        self.update_head(audit_head=end, **head)
+
+    def prove(self) -> None:
+        """Open what nothing works without: the present settings, and the store's own key.
+
+        A store of a release before the audit log has no such key.
+        """
+        head = self.head
+        if head.store_key is not None:
+            self.store_key  # noqa: B018
+        query = select(REVISIONS.c.document).where(REVISIONS.c.revision == head.revision)
+        cell = rows.revision_cell(head.store_id, head.revision)
+        self.ring.open(self.connection.execute(query).scalar(), cell)
 
     def state(self) -> State:
         """Return the head's state."""
@@ -121,7 +137,7 @@ class Transaction:
         """Give the head another epoch: revisions, etags and cursors count anew."""
         epoch = str(uuid.uuid4())
         self.head  # noqa: B018  (takes the lock)
-        self._update_head(epoch=epoch, updated_at=rows.stamped(now))
+        self.update_head(epoch=epoch, updated_at=rows.stamped(now))
         self.record(Entry(author, "new-epoch", self.head.revision, {}), now)
         return epoch
 
@@ -132,28 +148,13 @@ class Transaction:
         values = {"id": 1, "store_id": store_id, "epoch": epoch, **rows.head_values(revision)}
         self.connection.execute(insert(SETTINGS).values(values))
 
-    def adopt(self, now: datetime) -> None:
-        """Give a store its own key and its audit log, unless it has them."""
-        head = self.head
-        if head.store_key is not None:
-            return
-        sealed = self.ring.seal(StoreKey.new().value, rows.store_key_cell(head.store_id))
-        self._update_head(store_key=sealed)
-        query = select(REVISIONS).order_by(REVISIONS.c.revision)
-        for row in self.connection.execute(query).all():
-            found = Story(**rows.story(row))
-            self.record(revision_entry(found, "migrate" if found.number == 1 else "adopted"), now)
-        for row in self.connection.execute(select(SECRETS)).all():
-            facts = _secret_facts(rows.secret_status(row.name, row))
-            self.record(Entry(row.set_by, "adopted", 0, facts), now)
-
     def compact(self, through: int, author: str, now: datetime) -> int:
         """Remove the revisions up to a number, never the head; returns how many."""
         through = min(through, self.head.revision - 1)
         gone = self.connection.execute(delete(REVISIONS).where(REVISIONS.c.revision <= through))
         if gone.rowcount:
-            self._update_head(compacted_through=through)
-            self.record(Entry(author, "compact", through, {"removed": str(gone.rowcount)}), now)
+            entry = Entry(author, "compact", through, {"removed": str(gone.rowcount)})
+            self.record(entry, now, compacted_through=through)
         return gone.rowcount
 
     def newest_before(self, moment: datetime) -> int:
@@ -189,23 +190,24 @@ class Transaction:
         if isinstance(wanted, SecretEdit):
             secret = self._write_secret(before, wanted, now)
             secrets = tuple(secret if s.name == secret.name else s for s in before.secrets)
-            draft, facts = _secret_draft(before, wanted), _secret_facts(secret)
+            draft, facts = _secret_draft(before, wanted), secret_facts(secret)
         else:
             draft, secrets, facts = wanted, before.secrets, {}
         revision = before.revision.next(draft, now)
         if store:
             self._insert(self.head.store_id, revision)
-            self._update_head(**rows.head_values(revision))
-            self.record(revision_entry(revision, draft.action, facts), now)
+            entry = revision_entry(revision, draft.action, facts)
+            self.record(entry, now, **rows.head_values(revision))
         return State(before.epoch, revision, secrets)
 
     def open_secret(self, name: str) -> tuple[str, int]:
         """Return a secret's value and version; raises `SecretNotSet`."""
+        key = self.store_key  # a sealed service does not know whether the secret is set
         row = self.connection.execute(select(SECRETS).where(SECRETS.c.name == name)).first()
         if row is None or row.value is None:
             raise SecretNotSet("the secret is not set", secret=name)
-        cell = rows.secret_cell(self.head.store_id, name, row.version)
-        return self.ring.open(row.value, cell).decode(), row.version
+        value = rows.secret_value(row, self.head.store_id, self.ring, key)
+        return value.decode(), row.version
 
     def _write_secret(self, before: State, edit: SecretEdit, now: datetime) -> SecretStatus:
         old = before.secret(edit.name)
@@ -215,7 +217,7 @@ class Transaction:
             is_set=value is not None,
             version=old.version + 1,
             key_id=self.ring.primary if value else "",
-            fingerprint=self.store_key.hash("secret", value)[:12] if value else "",
+            fingerprint=self.store_key.fingerprint(value) if value else "",
             set_at=now,
             set_by=edit.author,
         )
@@ -260,11 +262,6 @@ def is_empty(connection: Connection) -> bool:
 def is_ready(connection: Connection) -> bool:
     """Tell whether the settings have their own key and audit log: the last step of a migration."""
     return connection.execute(select(SETTINGS.c.store_key)).scalar() is not None
-
-
-def _secret_facts(status: SecretStatus) -> dict[str, str]:
-    facts = {"secret": status.name, "version": str(status.version)}
-    return {**facts, "secret_record": secret_record(status)}
 
 
 def _secret_draft(before: State, edit: SecretEdit) -> Draft:

@@ -9,6 +9,7 @@ from config_service.feed import Feed
 from config_service.setup import bootstrap_layers, fill
 from config_service.store import Store
 from dedup_model.errors import DedupError
+from dedup_rpc.logs import where
 from dedup_rpc.server import Serving
 
 LOG = logging.getLogger("event_dedup.config")
@@ -23,6 +24,7 @@ class Upkeep:
         self._env, self._store, self._feed, self._serving = env, store, feed, serving
         self._announced: tuple[float, tuple[str, ...]] = (float("-inf"), ())
         self._compacted = time.monotonic()
+        self._sealed = store.keyring.problem is not None
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -31,22 +33,27 @@ class Upkeep:
                 await self.once()
             except DedupError as error:
                 LOG.warning("regular work waits: %s", error.reason)
+            except Exception as error:
+                # without this work the key ring would be followed no more
+                LOG.error("regular work waits: %s", where(error))
             await asyncio.sleep(LOOK_SECONDS)
 
     async def once(self) -> None:
         """Look at the key ring, and do what is due."""
         keyring = self._store.keyring
-        if await self._feed.run_blocking(keyring.look, self._store):
-            await self._unsealed()
-        await self._announce(keyring.key_ids)
+        await self._feed.run_blocking(keyring.look, self._store)
+        if self._sealed and not keyring.problem:
+            await self._unseal()
+        await self._announce(keyring.held)
         if not keyring.problem and time.monotonic() - self._compacted > COMPACT_SECONDS:
             self._compacted = time.monotonic()
             await self._feed.run_blocking(self._store.compact, self._env.retention, AUTHOR)
 
-    async def _unsealed(self) -> None:
+    async def _unseal(self) -> None:
         await self._feed.run_blocking(fill, self._store, bootstrap_layers(self._env))
         await self._feed.refresh()
         await self._serving.tell(healthy=True)
+        self._sealed = False
         LOG.info("unsealed")
 
     async def _announce(self, key_ids: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from config_service import setup
-from config_service.cipher import new_key
+from config_service.cipher import KeyRingError, new_key
 from config_service.database import DatabaseError
 from config_service.edits import Import, Meta
 from config_service.env import Env
@@ -136,6 +136,9 @@ def _load(opened: Store, edit: Import, *, dry_run: bool) -> None:
 
 
 def _reset(env: Env) -> None:
+    if setup.EnvRing(env).read() is None:
+        raise KeyRingError("a new store needs a key ring: set CONFIG_KEYRING_FILE")
+    setup.bootstrap_layers(env)
     where = archive(env)
     setup.migrate(env).close()
     sys.stdout.write(

@@ -1,7 +1,6 @@
 """The `matcher-service` command: serve."""
 
 import argparse
-import asyncio
 import logging
 import os
 import sys
@@ -9,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dedup_model.errors import DedupError
-from dedup_rpc.server import NotAllowed
+from dedup_rpc import logs
+from dedup_rpc.server import NotAllowed, run_server
 from dedup_rpc.variables import misspelt
 from matcher_service import serving
 from matcher_service.env import VARIABLES, Env
@@ -24,12 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     try:
         env = _env(options)
-        logging.basicConfig(
-            level=env.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-        )
+        logs.configure(env.log_level, env.telemetry.log_format)
         for name in misspelt(os.environ, "MATCHER_", VARIABLES):
             LOG.warning("%s is no variable of this service", name)
-        asyncio.run(_serve(env))
+        run_server(_serve(env))
     except (NotAllowed, DedupError, OSError, ValueError) as error:
         sys.stderr.write(f"matcher-service: {error}\n")
         sys.exit(CONFIG_ERROR)

@@ -8,50 +8,68 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-import grpc
+from typing import Protocol
 
 from dedup_model import rules, strict_yaml, tree
-from dedup_model.errors import ConfigUnavailable, InvalidRequest
+from dedup_model.errors import ConfigUnavailable, DedupError, InvalidRequest
 from dedup_model.matching_config import SCHEMA_VERSION
 from dedup_model.snapshot import SecretState, Snapshot
-from dedup_rpc.status import remote_error
-from dedup_rpc.wire import moment, to_document, unknown_fields
-from eventdedup.config.v1 import config_service_pb2 as pb
+from dedup_rpc.client import (
+    API_KEY,
+    Rejection,
+    SecretValue,
+    ServiceError,
+    UnusableConfig,
+    UnusableCredentials,
+)
 from matcher_service import last_good
 from matcher_service.env import Env, Rung
 
-if TYPE_CHECKING:
-    from eventdedup.config.v1.config_service_pb2_grpc import ConfigServiceAsyncStub
-
 LOG = logging.getLogger("event_dedup.matcher.config")
-API_KEY = "ai.api_key"
+_FAILURES = (ServiceError, DedupError, UnusableCredentials, OSError)
+
+
+class Live(Protocol):
+    """What the live rung asks; `dedup_rpc.client.AsyncConfigClient` is one."""
+
+    async def snapshot(self, known: Snapshot | None = None) -> Snapshot:
+        """Return the present snapshot; `known` itself while it still holds."""
+
+    async def access_secret(self) -> SecretValue:
+        """Return the AI key."""
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A revision of ConfigService that this release must not run."""
+
+    epoch: str
+    rejection: Rejection
 
 
 @dataclass(frozen=True)
 class BatchConfig:
-    """What one batch runs under; no later change touches it."""
+    """What one batch runs under; no later change touches it.
+
+    `rejected` is what the live rung gave instead, when it was of no use.
+    """
 
     snapshot: Snapshot
     source: Rung
     api_key: str | None = field(default=None, repr=False)
     warnings: tuple[str, ...] = ()
+    rejected: Rejected | None = None
 
 
-class ConfigClient:
+class ConfigLadder:
     """Gives each batch its config."""
 
-    def __init__(
-        self,
-        stub: "ConfigServiceAsyncStub",
-        env: Env,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._stub, self._env, self._clock = stub, env, clock
+    def __init__(self, live: Live, env: Env, clock: Callable[[], float] = time.time) -> None:
+        self._client, self._env, self._clock = live, env, clock
         self._good: Snapshot | None = None
+        self._rejected: Rejected | None = None
         self._contact = float("-inf")
-        self._key: tuple[int, str] | None = None
+        self._key: SecretValue | None = None
 
     async def for_batch(self) -> BatchConfig:
         """Return the best config that an allowed rung gives; raises `ConfigUnavailable`."""
@@ -84,17 +102,16 @@ class ConfigClient:
         return BatchConfig(snapshot, Rung.LIVE, key, warnings)
 
     async def _fetched(self) -> Snapshot:
-        good = self._good
-        request = pb.GetSnapshotRequest()
-        if good:
-            request = pb.GetSnapshotRequest(
-                known_epoch=good.epoch, known_revision=good.revision, min_revision=good.revision
-            )
         try:
-            answer = await self._stub.GetSnapshot(request, timeout=self._env.config_timeout)
-        except grpc.RpcError as error:
-            raise _NoConfig(f"ConfigService answered {remote_error(error).code.name}") from None
-        return good if good and answer.not_modified else _accepted(answer)
+            snapshot = await self._client.snapshot(self._good)
+        except UnusableConfig as error:
+            refused = Rejection(error.revision, error.why)
+            self._rejected = Rejected(error.epoch, refused)
+            raise _NoConfig(f"the snapshot was rejected: {error.why}") from None
+        except _FAILURES as error:
+            raise _NoConfig(_said(error)) from None
+        self._rejected = None
+        return snapshot
 
     def _remember(self, snapshot: Snapshot) -> None:
         now = self._clock()
@@ -113,15 +130,12 @@ class ConfigClient:
             return None, ()
         if not state.is_set:
             return None, ("ai.enabled is on but ai.api_key is not set",)
-        if self._key is None or self._key[0] != state.version:
-            request = pb.AccessSecretRequest(name=API_KEY)
+        if self._key is None or self._key.version != state.version:
             try:
-                answer = await self._stub.AccessSecret(request, timeout=self._env.config_timeout)
-            except grpc.RpcError as error:
-                name = remote_error(error).code.name
-                return None, (f"ai.api_key cannot be read: ConfigService answered {name}",)
-            self._key = answer.version, answer.value
-        return self._key[1], ()
+                self._key = await self._client.access_secret()
+            except _FAILURES as error:
+                return None, (f"ai.api_key cannot be read: {_said(error)}",)
+        return self._key.value, ()
 
     def _kept(
         self, snapshot: Snapshot | None, contact: float, rung: Rung, problems: tuple[str, ...]
@@ -131,8 +145,8 @@ class ConfigClient:
         if self._clock() - contact > self._env.max_staleness:
             raise _NoConfig("what is kept is too old")
         LOG.warning("config from %s: %s", rung, "; ".join(problems))
-        key = self._key[1] if self._key and snapshot.config.ai.enabled else None
-        return BatchConfig(snapshot, rung, key, problems)
+        key = self._key.value if self._key and snapshot.config.ai.enabled else None
+        return BatchConfig(snapshot, rung, key, problems, self._rejected)
 
     def _bootstrap(self, problems: tuple[str, ...]) -> BatchConfig:
         path, key = self._env.bootstrap_file, self._env.api_key
@@ -146,28 +160,15 @@ class ConfigClient:
             )
         digest = tree.digest(tree.dump(config))
         snapshot = Snapshot("", 0, digest, config, SCHEMA_VERSION)
-        return BatchConfig(snapshot, Rung.BOOTSTRAP, key, problems)
+        return BatchConfig(snapshot, Rung.BOOTSTRAP, key, problems, self._rejected)
 
 
 class _NoConfig(Exception):
     """A rung gives nothing; says why."""
 
 
-def _accepted(answer: pb.GetSnapshotResponse) -> Snapshot:
-    """Return the answered snapshot; refuses one of a newer tree or with invalid values."""
-    if answer.schema_version > SCHEMA_VERSION:
-        raise _NoConfig("the snapshot is of a newer release's settings and was rejected")
-    try:
-        config, ignored = rules.read(to_document(answer.config))
-    except InvalidRequest as error:
-        raise _NoConfig(f"the snapshot was rejected: {error.message}") from None
-    return Snapshot(
-        epoch=answer.epoch,
-        revision=answer.revision,
-        digest=answer.digest,
-        config=config,
-        schema_version=answer.schema_version,
-        issued_at=moment(answer.issued_at),
-        secrets={s.name: SecretState(s.is_set, s.version) for s in answer.secrets},
-        ignored_paths=(*ignored, *unknown_fields(answer.config)),
-    )
+def _said(error: Exception) -> str:
+    if isinstance(error, OSError | UnusableCredentials):
+        return "the token for ConfigService cannot be read"
+    name = error.code.name if isinstance(error, ServiceError) else getattr(error, "reason", "")
+    return f"ConfigService answered {name}"

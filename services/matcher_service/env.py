@@ -8,6 +8,7 @@ from pathlib import Path
 from dedup_rpc import access
 from dedup_rpc.access import Access
 from dedup_rpc.channel import ANONYMOUS, Credentials
+from dedup_rpc.telemetry import TelemetryEnv
 from dedup_rpc.variables import log_level, number, path
 
 DEFAULT_ADDRESS = "127.0.0.1:50052"
@@ -35,6 +36,7 @@ VARIABLES = (
     "MATCHER_CONFIG_TOKEN_FILE",
     "MATCHER_MAX_LISTINGS",
     "MATCHER_MAX_STALENESS_SECONDS",
+    "MATCHER_METRICS_ADDRESS",
     "MATCHER_STATE_DIR",
     *access.variables("MATCHER"),
 )
@@ -48,8 +50,8 @@ class Env:
     `MATCHER_CONFIG_RUNGS` (allowed sources, comma-separated, of live, memory, file, bootstrap),
     `MATCHER_CONFIG_TIMEOUT_SECONDS`, `MATCHER_MAX_STALENESS_SECONDS`, `MATCHER_STATE_DIR`,
     `MATCHER_BOOTSTRAP_FILE` (YAML), `MATCHER_MAX_LISTINGS`, `EVENT_DEDUP_GEMINI_API_KEY` (used with
-    the bootstrap rung alone, and turns `ai.enabled` on there), `LOG_LEVEL`; those of `Access` with
-    the prefix `MATCHER`; towards ConfigService those of `Credentials` with `MATCHER_CONFIG`.
+    the bootstrap rung alone, and turns `ai.enabled` on there), `LOG_LEVEL`; those of `Access` and
+    `TelemetryEnv` with the prefix `MATCHER`; towards ConfigService those of `Credentials` with `MATCHER_CONFIG`.
     """
 
     address: str = DEFAULT_ADDRESS
@@ -63,6 +65,7 @@ class Env:
     max_listings: int = 1_000_000
     log_level: str = "INFO"
     access: Access = field(default_factory=lambda: Access("MATCHER"))
+    telemetry: TelemetryEnv = field(default_factory=TelemetryEnv)
     config_credentials: Credentials = ANONYMOUS
 
     @classmethod
@@ -87,6 +90,7 @@ class Env:
             ),
             log_level=log_level(variables),
             access=Access.read(variables, "MATCHER"),
+            telemetry=TelemetryEnv.read(variables, "MATCHER"),
             config_credentials=Credentials.read(variables, "MATCHER_CONFIG"),
         )
 

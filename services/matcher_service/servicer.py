@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeAlias
 
 import grpc
@@ -12,7 +12,8 @@ from dedup_rpc.wire import refuse_unknown_fields
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 from eventdedup.matcher.v1.matcher_service_pb2_grpc import MatcherServiceServicer
 from matcher_service import batch, convert
-from matcher_service.config_client import BatchConfig, ConfigClient
+from matcher_service.batch import Outcome
+from matcher_service.config_client import BatchConfig, ConfigLadder
 
 DEFAULT_FLOOR = 0.65
 MAX_SMALL_BATCH = 500
@@ -23,10 +24,12 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class Servicer(MatcherServiceServicer):
-    """Answers the RPCs; every batch asks `configs` for its config first."""
+    """Answers the RPCs; every batch asks `configs` for its config first, and is told to `done`."""
 
-    def __init__(self, configs: ConfigClient, max_listings: int) -> None:
-        self._configs, self._max_listings = configs, max_listings
+    def __init__(
+        self, configs: ConfigLadder, max_listings: int, done: Callable[[Outcome], None]
+    ) -> None:
+        self._configs, self._max_listings, self._done = configs, max_listings, done
 
     async def DeduplicateBatch(
         self, request: pb.DeduplicateBatchRequest, context: Context
@@ -38,6 +41,7 @@ class Servicer(MatcherServiceServicer):
         pinned = await self._configs.for_batch()
         raw = convert.raw_listings(request.listings)
         outcome = await batch.run(pinned, raw, floor, lambda *_: None)
+        self._done(outcome)
         response = pb.DeduplicateBatchResponse(summary=convert.summary(outcome))
         for chunk in convert.chunks(outcome):
             response.results.MergeFrom(chunk)
@@ -62,7 +66,7 @@ class Servicer(MatcherServiceServicer):
         yield pb.DeduplicateResponse(started=convert.run(pinned))
         raw = await self._received(requests)
         yield _progress("receive", len(raw), len(raw))
-        async for message in _worked(pinned, raw, floor):
+        async for message in _worked(pinned, raw, floor, self._done):
             yield message
 
     async def _received(
@@ -87,7 +91,10 @@ async def _opened(requests: AsyncIterator[pb.DeduplicateRequest]) -> float:
 
 
 async def _worked(
-    pinned: BatchConfig, raw: list[dict[str, Any]], floor: float
+    pinned: BatchConfig,
+    raw: list[dict[str, Any]],
+    floor: float,
+    done: Callable[[Outcome], None],
 ) -> AsyncIterator[pb.DeduplicateResponse]:
     """Yield the batch's progress while it runs, then its results."""
     latest: list[tuple[str, int, int]] = []
@@ -99,6 +106,7 @@ async def _worked(
                 yield _progress(*latest[-1])
                 latest.clear()
         outcome = await task
+        done(outcome)
     finally:
         task.cancel()
     for chunk in convert.chunks(outcome):

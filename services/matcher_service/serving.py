@@ -5,17 +5,23 @@ from dataclasses import dataclass
 
 import grpc
 
-from dedup_rpc.channel import connect_aio
+from dedup_rpc.client import AsyncConfigClient, Retry
 from dedup_rpc.server import NotAllowed, Serving
-from eventdedup.config.v1.config_service_pb2_grpc import ConfigServiceStub
+from dedup_rpc.telemetry import Telemetry
 from eventdedup.matcher.v1.matcher_service_pb2_grpc import add_MatcherServiceServicer_to_server
-from matcher_service.config_client import ConfigClient
-from matcher_service.env import Env
+from matcher_service.batch import Outcome
+from matcher_service.config_client import ConfigLadder
+from matcher_service.env import Env, Rung
 from matcher_service.grants import GRANTS, SERVICE
+from matcher_service.reporting import Reporter
 from matcher_service.servicer import Servicer
 
 LOG = logging.getLogger("event_dedup.matcher")
 GRACE_SECONDS = 6.0
+UNARY_SECONDS = 120.0
+"""A small batch that takes longer than this is ended."""
+RETRY = Retry(tries=4)
+"""A batch waits for the live rung: a service that is not there costs it under a second."""
 
 
 @dataclass
@@ -24,12 +30,16 @@ class MatcherServer:
 
     address: str
     serving: Serving
-    channel: grpc.aio.Channel
+    client: AsyncConfigClient
+    reporter: Reporter
+    telemetry: Telemetry
 
     async def stop(self, grace: float = GRACE_SECONDS) -> None:
         """Drain: running batches get `grace` seconds, then they are cancelled."""
         await self.serving.stop(grace)
-        await self.channel.close()
+        await self.reporter.close()
+        await self.client.close()
+        await self.telemetry.close()
 
     async def serve_until_signal(self) -> None:
         """Run until SIGTERM or SIGINT, then drain."""
@@ -45,17 +55,28 @@ async def start(env: Env) -> MatcherServer:
     """
     _require_safe(env)
     access = env.access
-    guard, tls = access.guard(GRANTS), access.credentials()
-    channel = connect_aio(env.config_address, env.config_credentials)
-    configs = ConfigClient(ConfigServiceStub(channel), env)
+    telemetry = Telemetry(env.telemetry, "matcher-service")
+    guard = access.guard(GRANTS, telemetry, unary_seconds=UNARY_SECONDS)
+    tls = access.credentials()
+    client = AsyncConfigClient(
+        env.config_address, env.config_credentials, deadline=env.config_timeout, retry=RETRY
+    )
+    configs, reporter = ConfigLadder(client, env), Reporter(client)
+    done = reporter.done if Rung.LIVE in env.rungs else _unheard
 
     def register(_: Serving, server: grpc.aio.Server) -> None:
-        add_MatcherServiceServicer_to_server(Servicer(configs, env.max_listings), server)
+        add_MatcherServiceServicer_to_server(Servicer(configs, env.max_listings, done), server)
 
     serving = Serving((SERVICE,), register, guard, tls)
+    telemetry.start()
     address = await serving.start(env.address, access.health_address)
+    reporter.start(address)
     LOG.info("listening on %s, config from %s", address, env.config_address)
-    return MatcherServer(address, serving, channel)
+    return MatcherServer(address, serving, client, reporter, telemetry)
+
+
+def _unheard(outcome: Outcome) -> None:
+    """Drop what a matcher would report that may not ask ConfigService."""
 
 
 def _require_safe(env: Env) -> None:

@@ -19,6 +19,7 @@ from config_service.store import Store
 from dedup_rpc.status import RemoteError, remote_error
 from dedup_rpc.wire import to_document, to_message
 from eventdedup.config.v1 import config_service_pb2 as pb
+from eventdedup.config.v1.config_admin_service_pb2_grpc import ConfigAdminServiceStub
 from eventdedup.config.v1.config_service_pb2_grpc import ConfigServiceStub
 from eventdedup.config.v1.matching_config_pb2 import MatchingConfig
 
@@ -128,6 +129,12 @@ async def connect() -> AsyncIterator[Callable[[str], Client]]:
 @pytest.fixture
 async def client(server: ConfigServer, connect: Callable[[str], Client]) -> Client:
     return connect(server.address)
+
+
+@pytest.fixture
+def admin(client: Client) -> Any:
+    """A stub of ConfigAdminService on the client's connection."""
+    return ConfigAdminServiceStub(client.channel)
 
 
 @pytest.fixture

@@ -128,7 +128,11 @@ def test_a_plain_key_is_in_no_log_even_at_debug(
     assert CANARY not in caplog.text
 
 
-@pytest.mark.parametrize("given", [None, "no fernet key", Fernet.generate_key().decode()])
+@pytest.mark.parametrize(
+    "given",
+    [None, "no fernet key", Fernet.generate_key().decode()],
+    ids=["no key", "no Fernet key", "another key"],
+)
 def test_a_token_that_does_not_open_stores_nothing(
     legacy: Legacy,
     env: Env,

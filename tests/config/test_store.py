@@ -194,7 +194,7 @@ def _serve(env: Env) -> tuple[subprocess.Popen[str], str]:
     )  # fmt: skip
     assert process.stderr is not None
     for line in process.stderr:
-        if found := re.search(r"listening on (\S+)", line):
+        if found := re.search(r"listening on ([\w.:/-]+)", line):
             return process, found[1]
     raise AssertionError("the service did not start")
 

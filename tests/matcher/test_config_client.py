@@ -3,23 +3,29 @@
 import json
 import stat
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from google.protobuf.field_mask_pb2 import FieldMask
 
 from config_service import serving
 from config_service.env import Env as ConfigEnv
-from dedup_model import tree
-from dedup_model.errors import ConfigUnavailable
+from dedup_model import rules, tree
+from dedup_model.errors import ConfigUnavailable, KeyringUnavailable, Violation
 from dedup_model.matching_config import MatchingConfig
-from dedup_rpc.wire import to_message
-from eventdedup.config.v1 import config_service_pb2 as pb
-from eventdedup.config.v1 import matching_config_pb2 as settings
-from eventdedup.config.v1.config_service_pb2_grpc import ConfigServiceStub
-from matcher_service.config_client import ConfigClient
+from dedup_model.snapshot import SecretState, Snapshot
+from dedup_rpc.client import (
+    AsyncConfigClient,
+    Retry,
+    SecretValue,
+    ServiceError,
+    UnusableConfig,
+    UnusableCredentials,
+)
+from dedup_rpc.status import RemoteError
+from matcher_service.config_client import ConfigLadder
 from matcher_service.env import Env, Rung
 
 KEY = "canary-key-7731"
@@ -33,40 +39,44 @@ class Clock:
         return self.now
 
 
+def down() -> ServiceError:
+    remote = RemoteError(grpc.StatusCode.UNAVAILABLE, "", "down", {}, ())
+    return ServiceError(remote, maybe_applied=False)
+
+
 class Answers:
     """A ConfigService that answers what it is told, and counts."""
 
-    def __init__(self, *snapshots: pb.GetSnapshotResponse) -> None:
+    def __init__(self, *snapshots: Snapshot | Exception) -> None:
         self.snapshots, self.secret_calls = list(snapshots), 0
-        self.requests: list[pb.GetSnapshotRequest] = []
+        self.known: list[Snapshot | None] = []
 
-    async def GetSnapshot(self, request: pb.GetSnapshotRequest, timeout: float) -> Any:
-        self.requests.append(request)
-        if not self.snapshots:
-            raise grpc.aio.AioRpcError(
-                grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), "down"
-            )
-        return self.snapshots.pop(0)
+    async def snapshot(self, known: Snapshot | None = None) -> Snapshot:
+        self.known.append(known)
+        answer = self.snapshots.pop(0) if self.snapshots else down()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
-    async def AccessSecret(self, request: pb.AccessSecretRequest, timeout: float) -> Any:
+    async def access_secret(self) -> SecretValue:
         self.secret_calls += 1
-        return pb.AccessSecretResponse(value=KEY, version=3)
+        return SecretValue(3, KEY)
 
 
-def snapshot(revision: int = 5, **settings_: Any) -> pb.GetSnapshotResponse:
-    document = tree.layer(tree.DEFAULTS, settings_)
-    return pb.GetSnapshotResponse(
+def snapshot(revision: int = 5, **settings: Any) -> Snapshot:
+    document = tree.layer(tree.DEFAULTS, settings)
+    return Snapshot(
         epoch="e1",
         revision=revision,
         digest=tree.digest(document),
-        config=to_message(document, settings.MatchingConfig()),
+        config=rules.validated(document),
         schema_version=1,
-        secrets=[pb.SnapshotSecret(name="ai.api_key", is_set=True, version=3)],
+        secrets={"ai.api_key": SecretState(is_set=True, version=3)},
     )
 
 
-def client(answers: Any, clock: Clock | None = None, **env: Any) -> ConfigClient:
-    return ConfigClient(answers, Env(**env), clock or Clock())
+def client(answers: Any, clock: Clock | None = None, **env: Any) -> ConfigLadder:
+    return ConfigLadder(answers, Env(**env), clock or Clock())
 
 
 @pytest.fixture
@@ -77,47 +87,57 @@ async def service(tmp_path: Path) -> AsyncIterator[serving.ConfigServer]:
     await server.stop(0)
 
 
+@pytest.fixture
+async def live(service: serving.ConfigServer) -> AsyncIterator[AsyncConfigClient]:
+    async with AsyncConfigClient(service.address, retry=Retry(tries=1)) as connected:
+        yield connected
+
+
 async def test_a_batch_gets_the_live_config_and_the_next_one_the_changed_one(
-    service: serving.ConfigServer,
+    live: AsyncConfigClient,
 ) -> None:
-    async with grpc.aio.insecure_channel(service.address) as channel:
-        stub = ConfigServiceStub(channel)
-        configs = client(stub)
-        first = await configs.for_batch()
-        await stub.UpdateConfig(
-            pb.UpdateConfigRequest(
-                config=settings.MatchingConfig(thresholds=settings.Thresholds(high=0.8)),
-                update_mask=FieldMask(paths=["thresholds.high"]),
-            )
-        )
-        second = await configs.for_batch()
+    configs = client(live)
+    first = await configs.for_batch()
+    await live.update({"thresholds.high": 0.8})
+    second = await configs.for_batch()
     assert (first.source, second.source) == (Rung.LIVE, Rung.LIVE)
     assert second.snapshot.revision == first.snapshot.revision + 1
     assert first.snapshot.config.thresholds.high == 0.75
     assert second.snapshot.config.thresholds.high == 0.8
 
 
-async def test_a_run_with_ai_gets_the_decrypted_key(service: serving.ConfigServer) -> None:
-    async with grpc.aio.insecure_channel(service.address) as channel:
-        stub = ConfigServiceStub(channel)
-        await stub.SetSecret(pb.SetSecretRequest(name="ai.api_key", value=KEY))
-        configs = client(stub)
-        without = await configs.for_batch()
-        await stub.UpdateConfig(
-            pb.UpdateConfigRequest(config=settings.MatchingConfig(ai=settings.Ai(enabled=True)))
-        )
-        with_ai = await configs.for_batch()
+async def test_a_list_that_an_operator_emptied_is_empty_and_not_the_default(
+    live: AsyncConfigClient,
+) -> None:
+    await live.update({"text.synonyms": [], "category_weights.priority": []})
+    config = (await client(live).for_batch()).snapshot.config
+    assert config.text.synonyms == []
+    assert config.category_weights.priority == []
+    assert config.text.prefixes == MatchingConfig().text.prefixes
+
+
+async def test_a_run_with_ai_gets_the_decrypted_key(live: AsyncConfigClient) -> None:
+    await live.set_secret(KEY)
+    configs = client(live)
+    without = await configs.for_batch()
+    await live.update({"ai.enabled": True})
+    with_ai = await configs.for_batch()
     assert (without.api_key, with_ai.api_key) == (None, KEY)
     assert KEY not in repr(with_ai)
 
 
-async def test_an_unchanged_config_is_not_sent_again() -> None:
-    answers = Answers(snapshot(), pb.GetSnapshotResponse(not_modified=True, epoch="e1", revision=5))
-    configs = client(answers)
+async def test_an_unchanged_config_is_not_sent_again(live: AsyncConfigClient) -> None:
+    configs = client(live)
     first, second = await configs.for_batch(), await configs.for_batch()
     assert second.snapshot is first.snapshot
-    asked = answers.requests[1]
-    assert (asked.known_epoch, asked.known_revision, asked.min_revision) == ("e1", 5, 5)
+
+
+async def test_the_config_that_is_kept_is_named_when_the_next_one_is_asked_for() -> None:
+    answers = Answers(snapshot(), snapshot(6))
+    configs = client(answers)
+    first = await configs.for_batch()
+    await configs.for_batch()
+    assert answers.known == [None, first.snapshot]
 
 
 async def test_the_key_is_read_once_for_a_version() -> None:
@@ -129,8 +149,7 @@ async def test_the_key_is_read_once_for_a_version() -> None:
 
 
 async def test_a_missing_key_is_a_warning_and_no_failure() -> None:
-    answer = snapshot(ai={"enabled": True})
-    del answer.secrets[:]
+    answer = replace(snapshot(ai={"enabled": True}), secrets={})
     pinned = await client(Answers(answer)).for_batch()
     assert pinned.api_key is None
     assert pinned.warnings == ("ai.enabled is on but ai.api_key is not set",)
@@ -227,39 +246,38 @@ async def test_a_rung_that_is_not_allowed_is_not_used(tmp_path: Path) -> None:
         await configs.for_batch()
 
 
-def newer() -> pb.GetSnapshotResponse:
-    answer = snapshot(6)
-    answer.schema_version = 2
-    return answer
+def rejected(revision: int) -> UnusableConfig:
+    return UnusableConfig(("e1", revision), [Violation("thresholds.high", "RANGE", "0 to 1")])
 
 
-def invalid() -> pb.GetSnapshotResponse:
-    answer = snapshot(6)
-    answer.config.thresholds.high = 7.25
-    return answer
-
-
-def unknown_choice() -> pb.GetSnapshotResponse:
-    answer = snapshot(6)
-    answer.config.canonical.field_strategies.title = settings.FieldStrategy.ValueType(99)
-    return answer
-
-
-@pytest.mark.parametrize("bad", [newer, invalid, unknown_choice])
-async def test_a_snapshot_that_cannot_be_trusted_never_replaces_a_good_one(
-    bad: Callable[[], pb.GetSnapshotResponse],
-) -> None:
-    configs = client(Answers(snapshot(), bad()))
+async def test_a_snapshot_that_cannot_be_trusted_never_replaces_a_good_one() -> None:
+    configs = client(Answers(snapshot(), rejected(6)))
     await configs.for_batch()
     pinned = await configs.for_batch()
     assert (pinned.source, pinned.snapshot.revision) == (Rung.MEMORY, 5)
-    assert "rejected" in pinned.warnings[0]
+    assert pinned.warnings == ("live: the snapshot was rejected: thresholds.high: 0 to 1",)
 
 
-async def test_settings_of_a_newer_release_are_ignored_and_named() -> None:
-    answer = snapshot()
-    raw = answer.config.thresholds.SerializeToString() + b"\xa8\x7d\x01"
-    answer.config.thresholds.ParseFromString(raw)
-    pinned = await client(Answers(answer)).for_batch()
-    assert pinned.source is Rung.LIVE
-    assert pinned.snapshot.ignored_paths == ("thresholds.2005",)
+async def test_a_rejected_revision_is_told_until_a_good_one_comes() -> None:
+    configs = client(Answers(snapshot(), rejected(6), down(), snapshot(7)))
+    told = [(await configs.for_batch()).rejected for _ in range(4)]
+    revisions = [one and (one.epoch, one.rejection.revision) for one in told]
+    assert revisions == [None, ("e1", 6), ("e1", 6), None]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyringUnavailable("sealed"), "ConfigService answered KEYRING_UNAVAILABLE"),
+        (UnusableCredentials("two tokens"), "the token for ConfigService cannot be read"),
+        (FileNotFoundError(2, "gone"), "the token for ConfigService cannot be read"),
+    ],
+)
+async def test_whatever_keeps_the_live_rung_from_answering_the_next_one_is_taken(
+    error: Exception, said: str
+) -> None:
+    configs = client(Answers(snapshot(), error))
+    await configs.for_batch()
+    pinned = await configs.for_batch()
+    assert pinned.source is Rung.MEMORY
+    assert pinned.warnings == (f"live: {said}",)

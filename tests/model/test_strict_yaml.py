@@ -161,7 +161,7 @@ def test_a_good_text_is_a_mapping(text: str, document: dict[str, Any] | None):
         (".nan", ".nan"), (".NaN", ".NaN"), (".inf", ".inf"), ("-.inf", "-.inf"),
         ("nan", "nan"), ("inf", "inf"), ("Infinity", "Infinity"),
         ('"no"', "no"), ("'0.5'", "0.5"), ('"null"', "null"), ('""', ""), ('"true"', "true"),
-        ("=", "="), ("<<", "<<"), ("٣", "٣"), ("${GEMINI_API_KEY}", "${GEMINI_API_KEY}"),
+        ("=", "="), ("<<", "<<"), ("٣", "٣"), ("'${GEMINI_API_KEY}'", "${GEMINI_API_KEY}"),
     ],
 )  # fmt: skip
 def test_a_plain_scalar_is_what_json_would_make_of_it_or_a_text(scalar: str, value: Any):
@@ -211,6 +211,15 @@ def test_no_variable_is_ever_expanded(reference: str, monkeypatch: pytest.Monkey
     monkeypatch.setenv("GEMINI_API_KEY", CANARY)
     monkeypatch.setenv("KEY", CANARY)
     assert strict_yaml.parse(f"a: '{reference}'") == {"a": reference}
+    assert strict_yaml.parse(strict_yaml.dump({"a": reference})) == {"a": reference}
+
+
+@pytest.mark.parametrize("text", ["a: ${KEY}", "a: x${KEY}", "${KEY}: 1", "a:\n- ${KEY}"])
+def test_a_variable_outside_of_quotes_is_refused(text: str):
+    with pytest.raises(InvalidRequest) as caught:
+        strict_yaml.parse(text)
+    (violation,) = caught.value.violations
+    assert violation.rule == "SECRET_IN_YAML"
 
 
 @given(st.text(max_size=200))

@@ -290,6 +290,6 @@ def serve(env: Env) -> tuple[subprocess.Popen[str], str]:
     )
     assert process.stderr
     for line in process.stderr:
-        if found := re.search(r"listening on (\S+)", line):
+        if found := re.search(r"listening on ([\w.:/-]+)", line):
             return process, found[1]
     raise AssertionError("the service did not start")

@@ -9,7 +9,8 @@ import pytest
 
 from dedup_model.errors import LimitExceeded
 from dedup_rpc.authz import ROLES, Development, Grants
-from dedup_rpc.guard import Guard, where
+from dedup_rpc.guard import Guard
+from dedup_rpc.logs import where
 from dedup_rpc.server import Serving
 from dedup_rpc.status import remote_error
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
@@ -112,7 +113,10 @@ async def test_too_much_metadata_is_refused(channel: grpc.aio.Channel) -> None:
     stub = MatcherServiceStub(channel)
     metadata = [(f"x-{i}", "v" * 1000) for i in range(12)]
     error = await failure(stub.DeduplicateBatch(pb.DeduplicateBatchRequest(), metadata=metadata))
-    assert error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert (error.code, error.reason) == (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "METADATA_TOO_LARGE",
+    )
 
 
 async def test_an_unknown_method_is_unimplemented(channel: grpc.aio.Channel) -> None:

@@ -203,7 +203,8 @@ class ConfigServiceServicer:
     def WatchConfig(self, request, context):
         """Streams the config as it changes, see WatchMode. A stream lives about ten minutes and ends
         with `go_away`; a client then opens the next one. Never a secret's value.
-        Fails with OUT_OF_RANGE `FUTURE_REVISION` when `after_revision` lies beyond the head.
+        Fails with OUT_OF_RANGE `FUTURE_REVISION` when `after_revision` lies beyond the head, and ends
+        with RESOURCE_EXHAUSTED when nothing of it was read for 30 seconds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -91,7 +91,8 @@ class ConfigServiceStub:
     WatchConfig: _grpc.UnaryStreamMultiCallable[_config_service_pb2.WatchConfigRequest, _config_service_pb2.WatchConfigResponse]
     """Streams the config as it changes, see WatchMode. A stream lives about ten minutes and ends
     with `go_away`; a client then opens the next one. Never a secret's value.
-    Fails with OUT_OF_RANGE `FUTURE_REVISION` when `after_revision` lies beyond the head.
+    Fails with OUT_OF_RANGE `FUTURE_REVISION` when `after_revision` lies beyond the head, and ends
+    with RESOURCE_EXHAUSTED when nothing of it was read for 30 seconds.
     """
     ReportStatus: _grpc.UnaryUnaryMultiCallable[_config_service_pb2.ReportStatusRequest, _config_service_pb2.ReportStatusResponse]
     """Takes the word of a running matcher on which revision it received, applied or rejected. A
@@ -164,7 +165,8 @@ class ConfigServiceAsyncStub(ConfigServiceStub):
     WatchConfig: _aio.UnaryStreamMultiCallable[_config_service_pb2.WatchConfigRequest, _config_service_pb2.WatchConfigResponse]  # type: ignore[assignment]
     """Streams the config as it changes, see WatchMode. A stream lives about ten minutes and ends
     with `go_away`; a client then opens the next one. Never a secret's value.
-    Fails with OUT_OF_RANGE `FUTURE_REVISION` when `after_revision` lies beyond the head.
+    Fails with OUT_OF_RANGE `FUTURE_REVISION` when `after_revision` lies beyond the head, and ends
+    with RESOURCE_EXHAUSTED when nothing of it was read for 30 seconds.
     """
     ReportStatus: _aio.UnaryUnaryMultiCallable[_config_service_pb2.ReportStatusRequest, _config_service_pb2.ReportStatusResponse]  # type: ignore[assignment]
     """Takes the word of a running matcher on which revision it received, applied or rejected. A
@@ -294,7 +296,8 @@ class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_config_service_pb2.WatchConfigResponse], _abc.AsyncIterator[_config_service_pb2.WatchConfigResponse]]:
         """Streams the config as it changes, see WatchMode. A stream lives about ten minutes and ends
         with `go_away`; a client then opens the next one. Never a secret's value.
-        Fails with OUT_OF_RANGE `FUTURE_REVISION` when `after_revision` lies beyond the head.
+        Fails with OUT_OF_RANGE `FUTURE_REVISION` when `after_revision` lies beyond the head, and ends
+        with RESOURCE_EXHAUSTED when nothing of it was read for 30 seconds.
         """
 
     @_abc_1.abstractmethod

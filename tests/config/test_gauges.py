@@ -1,0 +1,55 @@
+"""What a scrape sees of keys, clients and revisions that look like mistakes."""
+
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from config_service.clients import BatchStats, Rejection, Report
+from config_service.gauges import add_gauges
+from config_service.serving import ConfigServer
+from config_service.store import Store
+from dedup_rpc.telemetry import Telemetry, TelemetryEnv
+
+PREFIX = "eventdedup_config"
+
+
+@pytest.fixture
+def registry(server: ConfigServer, store: Store) -> CollectorRegistry:
+    telemetry = Telemetry(TelemetryEnv(), "config-service")
+    add_gauges(telemetry, store, server.feed)
+    return telemetry.metrics.registry
+
+
+async def test_cells_are_counted_by_key(registry: CollectorRegistry, store: Store) -> None:
+    key_id = store.keyring.ring().primary
+    found = registry.get_sample_value(f"{PREFIX}_cells", {"key_id": key_id})
+    assert found == sum(store.cells().values()) > 0
+
+
+async def test_clients_are_counted_by_source_and_distance(
+    client: Any, registry: CollectorRegistry, store: Store
+) -> None:
+    epoch = (await client.get()).epoch
+    await client.update({"thresholds": {"high": 0.8}})
+    refused = Rejection(2, "too new")
+    store.report("a", Report("1", "0", epoch, 2, 1, "live", refused))
+    store.report("a", Report("2", "0", epoch, 2, 2, "live"))
+    store.report("b", Report("1", "0", "", 0, 0, "bootstrap"))
+
+    def clients(source: str, behind: str) -> float | None:
+        labels = {"source": source, "behind": behind}
+        return registry.get_sample_value(f"{PREFIX}_clients", labels)
+
+    assert (clients("live", "1"), clients("live", "0")) == (1, 1)
+    assert clients("bootstrap", "another epoch") == 1
+    assert registry.get_sample_value(f"{PREFIX}_clients_rejecting") == 1
+
+
+async def test_a_suspect_revision_is_counted(
+    client: Any, registry: CollectorRegistry, store: Store
+) -> None:
+    epoch = (await client.get()).epoch
+    stats = (BatchStats(1, 1, 1000, 0.2), BatchStats(2, 1, 1000, 0.9))
+    store.report("a", Report("1", "0", epoch, 2, 2, "live", stats=stats))
+    assert registry.get_sample_value(f"{PREFIX}_suspect_revisions") == 1

@@ -74,6 +74,8 @@ def configure(level: str, form: str | None = None) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(LineFormatter() if (form or _default()) == "text" else JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler])
+    # it writes metadata that is no text as it came, credentials included
+    logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
 
 
 def _default() -> str:

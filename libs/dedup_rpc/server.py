@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from dedup_rpc.admission import MAX_METADATA_BYTES
 from dedup_rpc.authz import Development, Grants
 from dedup_rpc.guard import Guard
+from dedup_rpc.listener import Listener
 
 LOG = logging.getLogger("event_dedup.server")
 MAX_REQUEST_BYTES = 1024 * 1024
@@ -80,21 +81,25 @@ class Serving:
         options: Options = (),
     ) -> None:
         self.stopping = asyncio.Event()
-        self.server = grpc.aio.server(
-            interceptors=[guard.interceptor()],
-            options=[*{**dict(OPTIONS), **dict(options)}.items()],
-        )
-        self.tls = tls
         self.health = health.aio.HealthServicer()
-        self.health_server: grpc.aio.Server | None = None
         self.services = tuple(services)
-        generic = _generic(self.server)
-        register(self, generic)
+        self._register, self._guard = register, guard
+        self._options = {**dict(OPTIONS), **dict(options)}
+        self._listener = Listener(self._server, tls)
+        self._health_listener: Listener | None = None
+
+    def _server(self) -> grpc.aio.Server:
+        """Return a new server with all handlers."""
+        options = [*self._options.items()]
+        server = grpc.aio.server(interceptors=[self._guard.interceptor()], options=options)
+        generic = _generic(server)
+        self._register(self, generic)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, generic)
-        names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        names = (*self.services, health.SERVICE_NAME, reflection.SERVICE_NAME)
         described = reflection.aio.ReflectionServicer(names)
         add_reflection: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
         add_reflection(described, generic)
+        return server
 
     async def start(
         self, address: str, health_address: str | None = None, *, healthy: bool = True
@@ -105,12 +110,10 @@ class Serving:
         Health answers NOT_SERVING while the service is not `healthy`, see `tell`.
         Raises OSError when an address is taken or not to be bound.
         """
-        bound = _bind(self.server, address, self.tls)
         if health_address:
-            self.health_server = _health_server(self.health)
-            _bind(self.health_server, health_address, None)
-            await self.health_server.start()
-        await self.server.start()
+            self._health_listener = Listener(lambda: _health_server(self.health))
+            await self._health_listener.start(health_address)
+        bound = await self._listener.start(address)
         await self.tell(healthy=healthy)
         return bound
 
@@ -123,9 +126,9 @@ class Serving:
         """Answer NOT_SERVING, tell streams to end, give calls `grace` seconds."""
         self.stopping.set()
         await self.health.enter_graceful_shutdown()
-        await self.server.stop(grace)
-        if self.health_server:
-            await self.health_server.stop(0)
+        await self._listener.stop(grace)
+        if self._health_listener:
+            await self._health_listener.stop(0)
 
     async def signalled(self) -> None:
         """Wait for SIGTERM or SIGINT."""
@@ -134,14 +137,6 @@ class Serving:
             asyncio.get_running_loop().add_signal_handler(number, told.set)
         await told.wait()
         LOG.info("draining")
-
-
-def _bind(server: grpc.aio.Server, address: str, tls: grpc.ServerCredentials | None) -> str:
-    try:
-        port = server.add_secure_port(address, tls) if tls else server.add_insecure_port(address)
-    except RuntimeError:
-        raise OSError(f"cannot listen on {address}: taken, or not an address here") from None
-    return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"
 
 
 def _health_server(servicer: health.aio.HealthServicer) -> grpc.aio.Server:

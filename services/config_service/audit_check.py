@@ -1,7 +1,8 @@
 """Whether the audit log is whole and says the same as history and secrets."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -47,10 +48,11 @@ class Check:
 
     def verdict(self) -> Verdict:
         """Return what fits and what does not; reads every event once."""
-        findings = tuple(islice(self._findings(), MAX_FINDINGS))
+        with closing(self._findings()) as found:
+            findings = tuple(islice(found, MAX_FINDINGS))
         return Verdict(self._count, self._mac, findings)
 
-    def _findings(self) -> Iterator[str]:
+    def _findings(self) -> Generator[str, None, None]:
         yield from self._chain()
         yield from self._end()
         yield from self._head_row()
@@ -59,18 +61,22 @@ class Check:
 
     def _chain(self) -> Iterator[str]:
         query = select(AUDIT).order_by(AUDIT.c.sequence).execution_options(yield_per=BATCH)
-        for row in self._log.connection.execute(query):
-            if row.sequence != self._count + 1:
-                yield f"events {self._count + 1} to {row.sequence - 1} are missing"
-            if self._follows(row):
-                self._note(row)
-            else:
-                yield f"event {row.sequence} was altered, or does not follow the one before it"
-            if row.sequence == self._known.sequence and row.mac != self._known.mac:
-                yield f"event {row.sequence} is not the one that was noted"
-            self._count, self._mac = row.sequence, row.mac
+        with self._log.connection.execute(query) as events:
+            for row in events:
+                yield from self._event(row)
         if self._known.sequence > self._count:
             yield f"event {self._known.sequence}, which was noted, is not there"
+
+    def _event(self, row: Row[Any]) -> Iterator[str]:
+        if row.sequence != self._count + 1:
+            yield f"events {self._count + 1} to {row.sequence - 1} are missing"
+        if self._follows(row):
+            self._note(row)
+        else:
+            yield f"event {row.sequence} was altered, or does not follow the one before it"
+        if row.sequence == self._known.sequence and row.mac != self._known.mac:
+            yield f"event {row.sequence} is not the one that was noted"
+        self._count, self._mac = row.sequence, row.mac
 
     def _follows(self, row: Row[Any]) -> bool:
         values = {name: value for name, value in row._mapping.items() if name != "mac"}
@@ -132,8 +138,9 @@ class Check:
         columns = [column for column in REVISIONS.c if column.name != "document"]
         query = select(*columns).order_by(REVISIONS.c.revision)
         query = query.execution_options(yield_per=BATCH)
-        for row in self._log.connection.execute(query):
-            yield row.revision, _record(row)
+        with self._log.connection.execute(query) as revisions:
+            for row in revisions:
+                yield row.revision, _record(row)
 
     def _secret_rows(self) -> Iterator[str]:
         rows = {row.name: row for row in self._log.connection.execute(select(SECRETS))}

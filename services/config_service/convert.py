@@ -6,7 +6,7 @@ from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import Struct, Value
 
 from config_service import revision as model
 from config_service.revision import Revision, Story
@@ -20,6 +20,9 @@ from dedup_model.text_rules import text_problem
 from dedup_rpc.wire import enum_number, moment, timestamp, to_document, to_message
 from eventdedup.config.v1 import config_service_pb2 as pb
 from eventdedup.config.v1.matching_config_pb2 import MatchingConfig
+
+MAX_SEARCHED = 200
+"""Characters of a text to look for."""
 
 
 def change_of(request: pb.UpdateConfigRequest) -> Change:
@@ -95,9 +98,23 @@ def evidence_of(request: pb.UpdateConfigRequest) -> tree.Document | None:
     if not request.HasField("evidence"):
         return None
     try:
+        _require_kinds(Value(struct_value=request.evidence))
         return json_format.MessageToDict(request.evidence)
     except (json_format.Error, ValueError):
         raise invalid("evidence", "NOT_FINITE", "every value set, finite numbers only") from None
+
+
+def _require_kinds(value: Value) -> None:
+    """Raise ValueError for a value that is none; the library takes it for null."""
+    match value.WhichOneof("kind"):
+        case None:
+            raise ValueError
+        case "struct_value":
+            for inner in value.struct_value.fields.values():
+                _require_kinds(inner)
+        case "list_value":
+            for inner in value.list_value.values:
+                _require_kinds(inner)
 
 
 def _warnings(effective: tree.Document) -> list[str]:
@@ -123,6 +140,8 @@ def history_filter(request: pb.ListRevisionsRequest) -> HistoryFilter:
 def plain(request: Message, field: str) -> str:
     """Return a text to look for; raises `InvalidRequest` for one that no column can hold."""
     value: str = getattr(request, field)
+    if len(value) > MAX_SEARCHED:
+        raise invalid(field, "TOO_LARGE", f"at most {MAX_SEARCHED} characters")
     if problem := text_problem(value):
         raise invalid(field, *problem)
     return value

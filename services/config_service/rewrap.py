@@ -1,7 +1,7 @@
 """Every sealed cell of a store: counted by key, opened, sealed anew under the key that writes."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,17 +105,21 @@ class Cells:
         values = {place.column.name: token, **place.also(self.ring.primary)}
         return self.connection.execute(update(place.table).where(same).values(values)).rowcount
 
-    def unopened(self) -> Iterator[str]:
+    def unopened(self) -> Generator[str, None, None]:
         """Open every cell; yields a sentence for each one that does not open."""
         for place in PLACES:
             query = select(place.table).where(place.column.is_not(None))
             query = query.execution_options(yield_per=BATCH)
-            for row in self.connection.execute(query):
-                cell = place.cell(self.store_id, row)
-                try:
-                    self.ring.open(row._mapping[place.column], cell)
-                except (CiphertextInvalid, KeyNotInRing, PlaintextRefused) as error:
-                    yield f"{cell.table}.{cell.column} of row {cell.row}: {error.message}"
+            with self.connection.execute(query) as found:
+                for row in found:
+                    yield from self._problem(place, row)
+
+    def _problem(self, place: Place, row: Row[Any]) -> Iterator[str]:
+        cell = place.cell(self.store_id, row)
+        try:
+            self.ring.open(row._mapping[place.column], cell)
+        except (CiphertextInvalid, KeyNotInRing, PlaintextRefused) as error:
+            yield f"{cell.table}.{cell.column} of row {cell.row}: {error.message}"
 
 
 def counts(connection: Connection) -> Counter[str]:

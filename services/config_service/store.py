@@ -7,7 +7,7 @@ update is lost.
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TypeAlias
@@ -199,7 +199,8 @@ class Store:
         """Open every cell with the ring in use; returns a sentence for each that does not open."""
         with self._transaction() as opened:
             cells = rewrap.Cells(opened.connection, opened.ring, opened.head.store_id)
-            return list(islice(cells.unopened(), MAX_FINDINGS))
+            with closing(cells.unopened()) as found:
+                return list(islice(found, MAX_FINDINGS))
 
     def prove(self, ring: KeyRing) -> None:
         """Open what nothing works without; raises `KeyNotInRing` or `CiphertextInvalid`."""

@@ -17,7 +17,7 @@ from matcher_service.reporting import Reporter
 from matcher_service.servicer import Servicer
 
 LOG = logging.getLogger("event_dedup.matcher")
-GRACE_SECONDS = 6.0
+GRACE_SECONDS = 5.0
 UNARY_SECONDS = 120.0
 """A small batch that takes longer than this is ended."""
 RETRY = Retry(tries=4)

@@ -90,7 +90,7 @@ class Caller:
         return self.channel.unary_stream("/t.T/Watch")(b"", metadata=self._as(who))
 
     def chat(self, who: str = "anna") -> Any:
-        return self.channel.stream_stream("/t.T/Chat")(iter([b"hello"]), metadata=self._as(who))
+        return self.channel.unary_stream("/t.T/Chat")(b"hello", metadata=self._as(who))
 
     def _as(self, who: str) -> list[tuple[str, str]]:
         return [("authorization", who)] if who else []

@@ -142,7 +142,7 @@ async def test_health_on_its_own_port_needs_nothing_and_serves_nothing_else(
         assert (await stream.read()).status == health_pb2.HealthCheckResponse.SERVING
         stream.cancel()
         for method in (WATCH, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"):
-            call = plain.stream_stream(method)(iter([b""]))
+            call = plain.unary_stream(method)(b"")
             assert (await refusal(call.read())).code is grpc.StatusCode.UNIMPLEMENTED
 
 
@@ -154,7 +154,7 @@ async def test_without_credentials_neither_health_nor_reflection_answers_on_the_
         *HEALTH,
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
     ):
-        call = mine.stream_stream(method)(iter([b""]))
+        call = mine.unary_stream(method)(b"")
         assert (await refusal(call.read())).code is grpc.StatusCode.UNAUTHENTICATED
 
 

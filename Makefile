@@ -1,4 +1,4 @@
-.PHONY: demo test reliability check protos bench lock
+.PHONY: demo test reliability check protos bench
 
 PYTHON ?= python3
 VENV := .venv
@@ -30,3 +30,10 @@ check: $(VENV)/ready
 
 protos: $(VENV)/ready
 	python protos/generate.py libs
+
+bench: $(VENV)/ready
+	python benchmarks/serving.py
+	python benchmarks/watch.py fanout
+	python benchmarks/watch.py replicas
+	python benchmarks/watch.py stalled
+	python benchmarks/overload.py

@@ -140,11 +140,13 @@ class Servicer(ConfigServiceServicer):
         self, request: pb.GetSnapshotRequest, context: Context
     ) -> pb.GetSnapshotResponse | bytes:
         """Return what a matcher runs on."""
-        state = await self._reached(request, context)
+        state = self._feed.state
+        if _is_behind(state, request):
+            state = await self._reached(request, context)
         if request.HasField("revision"):
             return convert.snapshot(state, await self._revision(request.revision))
         if (request.known_epoch, request.known_revision) == state.stamp:
-            return _not_modified(state)
+            return self._head_bytes(_not_modified, state)
         return self._head_bytes(convert.snapshot, state)
 
     async def AccessSecret(
@@ -215,7 +217,7 @@ class Servicer(ConfigServiceServicer):
         state = self._feed.state
         left = min(context.time_remaining() or MAX_WAIT_SECONDS, MAX_WAIT_SECONDS)
         ends = time.monotonic() + left * 0.9
-        while request.known_epoch == state.epoch and state.revision.number < request.min_revision:
+        while _is_behind(state, request):
             if time.monotonic() >= ends:
                 head = str(state.revision.number)
                 raise ReplicaBehind("this server has not seen that revision yet", head=head)
@@ -224,10 +226,12 @@ class Servicer(ConfigServiceServicer):
         return state
 
 
-def _not_modified(state: State) -> pb.GetSnapshotResponse:
+def _is_behind(state: State, request: pb.GetSnapshotRequest) -> bool:
+    known = request.known_epoch == state.epoch
+    return known and state.revision.number < request.min_revision
+
+
+def _not_modified(state: State, revision: Revision) -> pb.GetSnapshotResponse:
     return pb.GetSnapshotResponse(
-        not_modified=True,
-        epoch=state.epoch,
-        revision=state.revision.number,
-        digest=state.revision.digest,
+        not_modified=True, epoch=state.epoch, revision=revision.number, digest=revision.digest
     )

@@ -1,4 +1,4 @@
-.PHONY: demo test reliability check protos bench
+.PHONY: demo test reliability check protos references bench
 
 PYTHON ?= python3
 VENV := .venv
@@ -30,6 +30,9 @@ check: $(VENV)/ready
 
 protos: $(VENV)/ready
 	python protos/generate.py libs
+
+references: $(VENV)/ready
+	python docs/references.py docs/reference
 
 bench: $(VENV)/ready
 	python benchmarks/serving.py

@@ -4,18 +4,21 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+
+from dedup_model.tree import leaf_paths
 
 ROOT = Path(__file__).parents[1]
 BUF = Path(sys.executable).parent / "buf"
 
 
-def generate(target: Path) -> None:
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "protos/generate.py")
+def script(path: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.generate(target)
+    return module
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -27,8 +30,21 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_committed_code_is_what_the_protos_generate(tmp_path: Path) -> None:
-    generate(tmp_path)
+    script("protos/generate.py").generate(tmp_path)
     assert contents(tmp_path / "eventdedup") == contents(ROOT / "libs/eventdedup")
+
+
+def test_the_reference_pages_are_what_model_and_protos_say(tmp_path: Path) -> None:
+    script("docs/references.py").write(tmp_path)
+    pages = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert pages == {path.name: path.read_text() for path in (ROOT / "docs/reference").iterdir()}
+
+
+def test_the_reference_names_every_setting(tmp_path: Path) -> None:
+    page = script("docs/references.py").settings_page()
+    paths = [".".join(path) for path in leaf_paths()]
+    assert len(paths) > 50
+    assert [path for path in paths if f"| `{path}` |" not in page] == []
 
 
 def run_buf(*arguments: str) -> subprocess.CompletedProcess[str]:

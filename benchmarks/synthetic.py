@@ -114,6 +114,8 @@ def _day(spec: Spec, towns: list[Town], number: int, wanted: int) -> Day:
             town, FIRST_DAY + number, random, names[town.language.code] if generic else ""
         )
         for event in happening(scene):
+            if _is_there(event, events):
+                continue
             cluster = f"c{number:04d}-{len(events):05d}"
             events[cluster] = event
             items += _printed(event, cluster, spec, random)
@@ -121,6 +123,14 @@ def _day(spec: Spec, towns: list[Town], number: int, wanted: int) -> Day:
     kept = items[:wanted]
     present = {item.cluster for item in kept}
     return Day(kept, {name: event for name, event in events.items() if name in present})
+
+
+def _is_there(event: Event, events: dict[str, Event]) -> bool:
+    """Tell whether the town has an event of this generic name today: it would be the same one."""
+    same = event.group == "generic name"
+    return same and any(
+        one.town is event.town and one.name == event.name for one in events.values()
+    )
 
 
 def _printed(event: Event, cluster: str, spec: Spec, random: Random) -> Iterator[Item]:

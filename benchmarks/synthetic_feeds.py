@@ -75,6 +75,7 @@ def drafted(event: Event, source: Source, random: Random, harsh: bool) -> Draft:
 def _title(event: Event, pattern: str) -> str:
     if not event.genre:
         return event.name
+    pattern = pattern if event.performer else pattern.replace("{genre} {performer}", "{genre}")
     performer = event.performer or event.genre
     return pattern.format(
         name=event.name, genre=event.genre, headline=event.headline, subtitle=event.subtitle, performer=performer

@@ -1,4 +1,4 @@
-.PHONY: demo test reliability check protos bench
+.PHONY: demo test reliability check protos bench quality
 
 PYTHON ?= python3
 VENV := .venv
@@ -37,3 +37,6 @@ bench: $(VENV)/ready
 	python benchmarks/watch.py replicas
 	python benchmarks/watch.py stalled
 	python benchmarks/overload.py
+
+quality: $(VENV)/ready
+	python benchmarks/quality.py --into docs/quality.md

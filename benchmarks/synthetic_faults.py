@@ -66,10 +66,10 @@ def opening_only(draft: Draft, event: Event, random: Random) -> bool:
 
 def text_shuffled(draft: Draft, event: Event, random: Random) -> bool:
     """Print the sentences in another order."""
-    parts = draft.text.split(". ")
+    parts = draft.text.removesuffix(".").split(". ")
     if len(parts) < 3:
         return False
-    draft.text = ". ".join(random.sample(parts, len(parts)))
+    draft.text = ". ".join(random.sample(parts, len(parts))) + "."
     return True
 
 

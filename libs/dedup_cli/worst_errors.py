@@ -65,7 +65,13 @@ def _ranked(
 ) -> list[Error]:
     compared = dict(zip(pairs, batch.compared(pairs).tolist(), strict=True))
     errors = [Error(kind, one, compared[key]) for key, one in batch.judged(pairs).items()]
-    return sorted(errors, key=lambda e: (-e.confidence, e.decision.listing_a, e.decision.listing_b))
+    return sorted(errors, key=_rank)
+
+
+def _rank(error: Error) -> tuple[float, float, str, str]:
+    """Put the most confident first; of pairs never compared, the likeliest."""
+    one = error.decision
+    return -error.confidence, -one.combined, one.listing_a, one.listing_b
 
 
 def waterfall(error: Error, batch: Rescored) -> list[str]:

@@ -257,3 +257,40 @@ def test_canonical_events_are_compared_with_the_true_ones(judge, tmp_path):
     assert (
         "of 2 true ones: title 0.500, days 1.000, days and times 0.500, venue 0.500" in answer.out
     )
+
+
+def test_the_settings_of_the_run_give_its_figures(dedup, run, listing, tmp_path):
+    """Under a high threshold of 1 the run merged nothing; it is judged under the same settings."""
+    settings, file, labels = (tmp_path / name for name in ("s.yaml", "l.jsonl", "g.csv"))
+    settings.write_text("thresholds: {high: 1.0}", encoding="utf-8")
+    pair = [listing("a", "Harfenklang", source_code="one"), listing("b", "Harfenklänge")]
+    file.write_text("\n".join(map(json.dumps, pair)), encoding="utf-8")
+    labels.write_text(table({"1": "ab"}), encoding="utf-8")
+    done = run("dedup", file, "-o", tmp_path / "out", "--config", settings)
+    assert done.status == 0, done.err
+    options = ("--config", settings, "--errors", "1")
+    answer = run("evaluate", tmp_path / "out", "--labels", labels, *options)
+    assert rates(answer, "pairwise") == ["1.000", "0.000", "0.000"]
+    assert "ambiguous (between); low 0.35, high 1, title veto 0.45" in answer.out
+
+
+def test_of_pairs_never_compared_the_likeliest_comes_first(run, dedup, listing, tmp_path):
+    """Three namesakes without a shared key; `a` and `b` agree on the time, `c` does not."""
+    words = {"a": "Quellen", "b": "Quelle", "c": "Quells"}
+    listings = [listing(name, word, location=None) for name, word in words.items()]
+    listings[2]["event_dates"][0]["start_time"] = "08:00"
+    file, labels = tmp_path / "namesakes.jsonl", tmp_path / "g.csv"
+    file.write_text("\n".join(map(json.dumps, listings)), encoding="utf-8")
+    labels.write_text(table({"1": "abc"}), encoding="utf-8")
+    answer = run("evaluate", dedup(file).folder, "--labels", labels, "--errors", "3")
+    assert re.findall(r"missed: (\w) .*?\| (\w)", answer.out)[0] == ("a", "b")
+    assert answer.out.count("never compared (no shared key)") == 3
+
+
+def test_pairs_that_clustering_joined_or_parted_against_their_verdict_say_so(judge, batch):
+    """The results are made to part the match ab and to join ac, which was never compared."""
+    (batch.folder / "clusters.csv").write_text(table({"x": "ac", "y": "b"}), encoding="utf-8")
+    answer = judge({"1": "ab", "2": "c"}, "--errors", "1")
+    missed, wrong = re.findall(r"combined .*", answer.out)
+    assert missed.endswith("title veto 0.45; parted when clusters were made")
+    assert "never compared (no shared key); joined through other listings; would be" in wrong

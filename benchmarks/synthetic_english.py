@@ -187,7 +187,7 @@ ENGLISH = Language(
         "Dance with {ens}", "Parade", "Fireworks", "Theatre: {a} {n}", "Brunch with {ens}",
         "Reading: {n} and {m}",
     ),
-    courses=("Yoga", "Pilates", "Aqua fitness", "Italian", "Judo", "Watercolours", "Spin class"),
+    courses=("Yoga", "Pilates", "Aqua fitness", "Italian", "Judo", "Watercolours", "Spinning"),
     levels=(
         ("for beginners", "advanced"), ("group 1", "group 2"), ("class A", "class B"),
         ("for children", "for adults"), ("girls", "boys"),

@@ -3,41 +3,51 @@
 Each function changes a draft and tells whether there was something to change.
 """
 
+import re
 from collections.abc import Callable
 from random import Random
 
 from synthetic_feeds import SOURCES, Draft
 from synthetic_world import DAY_MINUTES, Event, Show
 
+_SENTENCE_END = re.compile(r"(?<=\w\w)\. ")
+"""Not the dot of an abbreviated qualifier of a town."""
 
-def _timed(draft: Draft, change: Callable[[Show, int], Show]) -> bool:
-    if any(show.start is None for show in draft.shows):
+
+def _timed(draft: Draft, event: Event, change: Callable[[Show, int], Show]) -> bool:
+    """Change the shows; nothing where a start is unknown or was changed before."""
+    starts = [show.start for show in draft.shows]
+    if None in starts or starts != [show.start for show in event.shows]:
         return False
     draft.shows = tuple(change(show, show.start or 0) for show in draft.shows)
     return True
 
 
-def _moved(draft: Draft, minutes: int) -> bool:
+def _moved(draft: Draft, event: Event, minutes: int) -> bool:
     if any(not 0 < (show.start or 0) + minutes < DAY_MINUTES - 180 for show in draft.shows):
         return False
-    return _timed(draft, lambda show, start: Show(show.day, start + minutes, None, show.last))
+    return _timed(
+        draft, event, lambda show, start: Show(show.day, start + minutes, None, show.last)
+    )
 
 
 def time_rounded(draft: Draft, event: Event, random: Random) -> bool:
     """Print the full hour alone: 19:00 for 19:30."""
     if all((show.start or 0) % 60 == 0 for show in draft.shows):
         return False
-    return _timed(draft, lambda show, start: Show(show.day, start - start % 60, None, show.last))
+    return _timed(
+        draft, event, lambda show, start: Show(show.day, start - start % 60, None, show.last)
+    )
 
 
 def time_shifted(draft: Draft, event: Event, random: Random) -> bool:
     """Print when the doors open, or half an hour late."""
-    return _moved(draft, random.choice((-30, -30, 30)))
+    return _moved(draft, event, random.choice((-30, -30, 30)))
 
 
 def time_zone(draft: Draft, event: Event, random: Random) -> bool:
     """Print a badly converted time."""
-    return _moved(draft, random.choice((-120, -60, 60, 120)))
+    return _moved(draft, event, random.choice((-60, 60, -60, 60, -120, 120)))
 
 
 def time_missing(draft: Draft, event: Event, random: Random) -> bool:
@@ -48,7 +58,7 @@ def time_missing(draft: Draft, event: Event, random: Random) -> bool:
 
 def time_24(draft: Draft, event: Event, random: Random) -> bool:
     """Print an end of 24:00."""
-    return _timed(draft, lambda show, start: Show(show.day, start, DAY_MINUTES, show.last))
+    return _timed(draft, event, lambda show, start: Show(show.day, start, DAY_MINUTES, show.last))
 
 
 def time_spelled(draft: Draft, event: Event, random: Random) -> bool:
@@ -66,7 +76,7 @@ def opening_only(draft: Draft, event: Event, random: Random) -> bool:
 
 def text_shuffled(draft: Draft, event: Event, random: Random) -> bool:
     """Print the sentences in another order."""
-    parts = draft.text.removesuffix(".").split(". ")
+    parts = _SENTENCE_END.split(draft.text.removesuffix("."))
     if len(parts) < 3:
         return False
     draft.text = ". ".join(random.sample(parts, len(parts))) + "."

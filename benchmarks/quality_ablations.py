@@ -32,15 +32,15 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "geo signal": ("scoring.geo=0",),
     "title signal": ("scoring.title=0",),
     "description signal": ("scoring.description=0",),
-    "odds of sources": ("thresholds.same_source_odds=1", "thresholds.other_source_odds=1"),
-    "odds of cities": ("thresholds.other_city_odds=1",),
+    "odds of sources": ("scoring.same_source_odds=1", "scoring.other_source_odds=1"),
+    "odds of cities": ("scoring.other_city_odds=1",),
     "rare words of venues": ("geo.venue_words_share=0",),
     "vague venues": ("text.vague_places=[]",),
     "doors or start": ("date.other_source_factor=0",),
     "shifted hours": ("date.shifted_factor=0",),
     "rare words in the other listing": ("title.coverage_share=0",),
     "one-sided titles": ("title.one_sided_share=0",),
-    "same text, other title": ("description.same_text_score=0",),
+    "same text, other title": ("title.same_text_score=0",),
 }
 """What is switched off, with the settings that do it, as `path=JSON value`."""
 

@@ -16,12 +16,13 @@ import argparse
 import csv
 import json
 import math
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeAlias
 
 from synthetic_english import ENGLISH
 from synthetic_feeds import SOURCES, Draft, Source, drafted, listing
@@ -40,7 +41,12 @@ EDITED = 0.05
 """Share of events that one source prints twice, the second time changed."""
 GENERIC_DAYS = 0.4
 """Share of days on which towns agree on the name of their generic event."""
+SHARED_NAMES = ("", "generic name", "weekly series")
+"""Groups whose events, where they have no genre, draw from few names."""
 LANGUAGES = {"de": (GERMAN,), "en": (ENGLISH,), "both": (GERMAN, ENGLISH)}
+
+Taken: TypeAlias = dict[int, set[tuple[str, str]]]
+"""The towns and names of a day that are in use."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,10 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A listing with its truth; `cluster` is empty where people would disagree."""
+    """A listing with its truth; `cluster` is empty where people would disagree.
+
+    That is a whole run beside its evenings, and one of two shows of a day without its time.
+    """
 
     listing: dict[str, Any]
     cluster: str
@@ -93,13 +102,15 @@ def generate(spec: Spec) -> Iterator[Day]:
     share = math.ceil(spec.towns / len(languages))
     towns = [town for language in languages for town in region(language, share, spec.seed)]
     left, number = spec.listings, 0
+    taken: Taken = defaultdict(set)
     while left:
-        day = _day(spec, towns, number, min(left, spec.listings_a_day))
+        day = _day(spec, towns, number, min(left, spec.listings_a_day), taken)
+        taken.pop(FIRST_DAY + number, None)
         left, number = left - len(day.items), number + 1
         yield _numbered(day, spec.listings - left - len(day.items))
 
 
-def _day(spec: Spec, towns: list[Town], number: int, wanted: int) -> Day:
+def _day(spec: Spec, towns: list[Town], number: int, wanted: int, taken: Taken) -> Day:
     random = Random(f"day {spec} {number}")
     generic = random.random() < GENERIC_DAYS
     names = {
@@ -114,7 +125,7 @@ def _day(spec: Spec, towns: list[Town], number: int, wanted: int) -> Day:
             town, FIRST_DAY + number, random, names[town.language.code] if generic else ""
         )
         for event in happening(scene):
-            if _is_there(event, events):
+            if _is_taken(event, taken):
                 continue
             cluster = f"c{number:04d}-{len(events):05d}"
             events[cluster] = event
@@ -125,12 +136,17 @@ def _day(spec: Spec, towns: list[Town], number: int, wanted: int) -> Day:
     return Day(kept, {name: event for name, event in events.items() if name in present})
 
 
-def _is_there(event: Event, events: dict[str, Event]) -> bool:
-    """Tell whether the town has an event of this generic name today: it would be the same one."""
-    same = event.group == "generic name"
-    return same and any(
-        one.town is event.town and one.name == event.name for one in events.values()
-    )
+def _is_taken(event: Event, taken: Taken) -> bool:
+    """Tell whether the town has an event of this name on that day: it would be the same one.
+
+    Asked of generic names and weekly series, whose names are few; `taken` learns the name.
+    """
+    if event.group not in SHARED_NAMES or event.genre:
+        return False
+    names = taken[event.shows[0].day]
+    known = (event.town.name, event.name) in names
+    names.add((event.town.name, event.name))
+    return known
 
 
 def _printed(event: Event, cluster: str, spec: Spec, random: Random) -> Iterator[Item]:
@@ -142,7 +158,14 @@ def _printed(event: Event, cluster: str, spec: Spec, random: Random) -> Iterator
         draft, faults = _faulty(event, source, spec, random)
         if spec.no_city:
             draft.city = draft.zipcode = ""
-        yield Item(listing(draft, ""), cluster if event.labelled else "", event.group, faults)
+        known = cluster if _is_clear(event, draft) else ""
+        yield Item(listing(draft, ""), known, event.group, faults)
+
+
+def _is_clear(event: Event, draft: Draft) -> bool:
+    """Tell whether people would agree on what the listing is of."""
+    timeless = any(show.start is None for show in draft.shows)
+    return event.labelled and not (event.group == "matinee" and timeless)
 
 
 def _faulty(

@@ -25,7 +25,7 @@ from random import Random
 from typing import Any, TypeAlias
 
 from synthetic_english import ENGLISH
-from synthetic_feeds import SOURCES, Draft, Source, drafted, listing
+from synthetic_feeds import SOURCES, Draft, Source, drafted, entry, listing
 from synthetic_german import GERMAN
 from synthetic_happenings import happening
 from synthetic_odds import FAULTS
@@ -41,6 +41,7 @@ EDITED = 0.05
 """Share of events that one source prints twice, the second time changed."""
 GENERIC_DAYS = 0.4
 """Share of days on which towns agree on the name of their generic event."""
+ENCODER = json.JSONEncoder(ensure_ascii=False)
 SHARED_NAMES = ("", "generic name", "weekly series")
 """Groups whose events, where they have no genre, draw from few names."""
 LANGUAGES = {"de": (GERMAN,), "en": (ENGLISH,), "both": (GERMAN, ENGLISH)}
@@ -188,14 +189,17 @@ def _numbered(day: Day, first: int) -> Day:
 
 def truth(cluster: str, event: Event) -> dict[str, Any]:
     """Return a true event: title, dates, venue and town."""
-    draft = drafted(event, SOURCES[1], Random(0), harsh=False)
-    draft.title = event.name
-    whole = listing(draft, "")
+    venue = event.venue
     return {
         "cluster_id": cluster,
         "title": event.name,
-        "event_dates": whole["event_dates"],
-        "location": {**whole["location"], "geo": None},
+        "event_dates": [entry(show) for show in event.shows],
+        "location": {
+            "name": venue.name,
+            "city": event.town.name,
+            "street": venue.street,
+            "street_no": venue.number,
+        },
     }
 
 
@@ -220,7 +224,7 @@ def write(spec: Spec, folder: Path) -> None:
 
 
 def _line(document: dict[str, Any]) -> str:
-    return json.dumps(document, ensure_ascii=False) + "\n"
+    return ENCODER.encode(document) + "\n"
 
 
 def main() -> None:

@@ -29,6 +29,7 @@ SOURCES = (
     Source("rathaus", False, ("{genre}: {name}", "{name}"), 0, 2, False, True),
     Source("region", False, ("{name} – {subtitle}", "{name}"), 1, 3, False, False),  # noqa: RUF001
 )
+CLOCK = "{:02d}:{:02d}"
 HEADLINES_OF_LIGHT = 0.35
 """Share of the newspaper's titles that are headlines in the light set; the others are the name."""
 
@@ -48,7 +49,7 @@ class Draft:
     zipcode: str
     point: tuple[float, float, float] | None
     categories: tuple[str, ...]
-    clock: str = "{:02d}:{:02d}"
+    clock: str = CLOCK
 
 
 def drafted(event: Event, source: Source, random: Random, harsh: bool) -> Draft:
@@ -95,7 +96,7 @@ def listing(draft: Draft, identity: str) -> dict[str, Any]:
         "short_description": None,
         "description": draft.text or None,
         "highlights": [],
-        "event_dates": [_entry(show, draft.clock) for show in draft.shows],
+        "event_dates": [entry(show, draft.clock) for show in draft.shows],
         "location": {
             "name": draft.venue or None,
             "city": draft.city or None,
@@ -123,7 +124,8 @@ def _geo(point: tuple[float, float, float]) -> dict[str, float]:
     }
 
 
-def _entry(show: Show, clock: str) -> dict[str, str | None]:
+def entry(show: Show, clock: str = CLOCK) -> dict[str, str | None]:
+    """Return a show in the form of the input, its times in the form of `clock`."""
     return {
         "date": date.fromordinal(show.day).isoformat(),
         "start_time": None if show.start is None else clock.format(*divmod(show.start, 60)),

@@ -159,7 +159,7 @@ def main() -> None:
         asked.into.write_text(replaced(asked.into.read_text("utf-8"), text), encoding="utf-8")
     else:
         print(text)
-    print(f"{time.monotonic() - began:.0f} s")
+    print(f"{time.monotonic() - began:.0f} s, of CPU {time.process_time():.0f} s")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Literal
 
 from dedup_cli.rescoring import Pair, Rescored
+from dedup_model.matching_config import MatchingConfig
 from dedup_model.rules import weights_of
 from matcher_service.engine.decide import PairDecision
 from matcher_service.engine.records import Listing, date_to_json
@@ -15,6 +16,10 @@ MAX_PAIRS = 1_000_000
 """Pairs of one kind that are looked at."""
 MAX_SHOWN = 90
 """Characters of a text that are shown."""
+
+SIGNALS = ("date", "geo", "title", "description")
+VISIBLE = 0.0005
+"""From this on the combined score is seen to differ from the sum of the parts."""
 
 
 @dataclass(frozen=True)
@@ -78,18 +83,25 @@ def waterfall(error: Error, batch: Rescored) -> list[str]:
     """Return the lines that explain an error: what was compared, scores x weights, the verdict."""
     one = error.decision
     left, right = batch.listings[one.listing_a], batch.listings[one.listing_b]
-    weights = weights_of(batch.config, one.category or None)
-    signals = ("date", "geo", "title", "description")
-    rows = zip(signals, weights, (_date, _place, _title, _text), strict=True)
+    shares = _shares(one, batch.config)
+    total = sum(getattr(one, name) * share for name, share in shares.items())
+    rows = zip(shares.items(), (_date, _place, _title, _text), strict=True)
     return [
         f"{error.kind}: {left.id} ({left.source_code}) | {right.id} ({right.source_code})",
         *(
-            f"  {name:<11} {getattr(one, name):.3f} x {weight / sum(weights):.3f} ="
-            f" {getattr(one, name) * weight / sum(weights):.3f}  {shown(left)} | {shown(right)}"
-            for name, weight, shown in rows
+            f"  {name:<11} {getattr(one, name):.3f} x {share:.3f} ="
+            f" {getattr(one, name) * share:.3f}  {shown(left)} | {shown(right)}"
+            for (name, share), shown in rows
         ),
+        *([f"  {'sum':<11} {total:.3f}"] if abs(total - one.combined) > VISIBLE else []),
         f"  {'combined':<11} {one.combined:.3f}  {_verdict(error, batch)}",
     ]
+
+
+def _shares(one: PairDecision, config: MatchingConfig) -> dict[str, float]:
+    """Return each signal's weight as a share of all weights."""
+    weights = weights_of(config, one.category or None)
+    return {name: weight / sum(weights) for name, weight in zip(SIGNALS, weights, strict=True)}
 
 
 def _verdict(error: Error, batch: Rescored) -> str:

@@ -199,7 +199,8 @@ def test_a_wrong_pair_shows_scores_times_weights_that_add_up(judge):
     answer = judge({"1": "a", "2": "b", "3": "c", "4": "d"}, "--errors", "5")
     assert "wrong: a (one) | b (two)" in answer.out
     parts = re.findall(r"(\d\.\d+) x (\d\.\d+) = (\d\.\d+)", answer.out)
-    combined = float(re.search(r"combined +(\d\.\d+)  match \(above_high\)", answer.out)[1])
+    combined = float(re.search(r"(?:sum|combined) +(\d\.\d+)", answer.out)[1])
+    assert "  match (above_high); low" in answer.out
     assert len(parts) == 4
     for score, weight, product in parts:
         assert float(score) * float(weight) == pytest.approx(float(product), abs=0.001)
@@ -275,16 +276,22 @@ def test_the_settings_of_the_run_give_its_figures(dedup, run, listing, tmp_path)
 
 
 def test_of_pairs_never_compared_the_likeliest_comes_first(run, dedup, listing, tmp_path):
-    """Three namesakes without a shared key; `a` and `b` agree on the time, `c` does not."""
-    words = {"a": "Quellen", "b": "Quelle", "c": "Quells"}
-    listings = [listing(name, word, location=None) for name, word in words.items()]
+    """Three listings without a shared key; `a` and `b` have one time and text, `c` another."""
+    titles = {"a": "Zitherspiel", "b": "Zwetschgenfest", "c": "Ökumenische Andacht"}
+    listings = [
+        listing(name, title, location=None, description="Beginn pünktlich.")
+        for name, title in titles.items()
+    ]
+    listings[2] |= {"description": "Mit Kirchenkaffee und Basar."}
     listings[2]["event_dates"][0]["start_time"] = "08:00"
-    file, labels = tmp_path / "namesakes.jsonl", tmp_path / "g.csv"
+    file, labels = tmp_path / "strangers.jsonl", tmp_path / "g.csv"
     file.write_text("\n".join(map(json.dumps, listings)), encoding="utf-8")
     labels.write_text(table({"1": "abc"}), encoding="utf-8")
     answer = run("evaluate", dedup(file).folder, "--labels", labels, "--errors", "3")
-    assert re.findall(r"missed: (\w) .*?\| (\w)", answer.out)[0] == ("a", "b")
     assert answer.out.count("never compared (no shared key)") == 3
+    scores = [float(one) for one in re.findall(r"combined +(\d\.\d+)", answer.out)]
+    assert scores == sorted(scores, reverse=True)
+    assert re.findall(r"missed: (\w) .*\| (\w) ", answer.out)[0] == ("a", "b")
 
 
 def test_pairs_that_clustering_joined_or_parted_against_their_verdict_say_so(judge, batch):

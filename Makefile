@@ -1,4 +1,4 @@
-.PHONY: demo test reliability check protos references bench
+.PHONY: demo test reliability check protos references bench quality
 
 PYTHON ?= python3
 VENV := .venv
@@ -40,3 +40,6 @@ bench: $(VENV)/ready
 	python benchmarks/watch.py replicas
 	python benchmarks/watch.py stalled
 	python benchmarks/overload.py
+
+quality: $(VENV)/ready
+	python benchmarks/quality.py --into docs/quality.md

@@ -10,15 +10,13 @@ from matcher_service.engine.columns import (
     Bools,
     Floats,
     Ints,
-    Matrix,
     Table,
     Texts,
     rounded,
     stretched,
 )
+from matcher_service.engine.words import Matrix
 
-TITLE_FLOOR, TITLE_CEILING = 0.2, 0.9
-"""Evidence at which the title score is 0 and 1: unlike titles share letters by chance."""
 TEXT_FLOOR, TEXT_CEILING = 0.4, 0.9
 """The same for word-sorted descriptions: two German texts on anything reach about 0.4."""
 TEXT_WORDS_CEILING = 0.8
@@ -30,19 +28,38 @@ MIN_BEGINNING = 40
 def title_scores(table: Table, pairs: Pairs, settings: Title) -> Floats:
     """Return a score a pair in [0, 1].
 
-    Half of the evidence is the blend of character similarities; the better of word-sorted titles
-    and titles without spaces counts, so that `RepairCafe` meets `Repair Café`. The other half is
-    how much of each title's weight (rare words weigh more) stands in the other listing, its text
-    and venue included. The mean is stretched from 0.2..0.9 to 0..1.
+    The evidence is the blend of character similarities and, for `coverage_share` of it, how much of
+    each title's weight (rare words weigh more) stands in the other listing, its texts and place
+    included. It is stretched from `evidence_floor`..`evidence_ceiling` to 0..1. Two listings with
+    one long description score at least `same_text_score`.
+    """
+    share = settings.coverage_share
+    evidence = (1 - share) * _blended(table, pairs, settings)
+    evidence += share * _coverage(table, pairs, settings.one_sided_share)
+    scores = stretched(evidence, settings.evidence_floor, settings.evidence_ceiling)
+    retitled = np.where(_same_text(table, pairs), settings.same_text_score, 0.0)
+    return rounded(np.maximum(scores, retitled))
+
+
+def _blended(table: Table, pairs: Pairs, settings: Title) -> Floats:
+    """Return the blend of the character similarities.
+
+    The better of word-sorted titles and titles without spaces counts: `RepairCafe`, `Repair Café`.
     """
     sort = np.maximum(similarities(table.title, pairs), similarities(table.title_joined, pairs))
     sets = similarities(table.title, pairs, word_sets=True)
     is_cross = table.is_article[pairs.left] & table.is_entry[pairs.right]
     is_cross |= table.is_article[pairs.right] & table.is_entry[pairs.left]
-    blended = np.where(
+    return np.where(
         is_cross, blend(sort, sets, settings.cross_source_type), blend(sort, sets, settings)
     )
-    return rounded(stretched((blended + _coverage(table, pairs)) / 2, TITLE_FLOOR, TITLE_CEILING))
+
+
+def _same_text(table: Table, pairs: Pairs) -> Bools:
+    codes = table.text.codes[pairs.left]
+    long = np.array([len(text) >= MIN_BEGINNING for text in table.text.values], bool)
+    result: Bools = long[codes] & (codes == table.text.codes[pairs.right])
+    return result
 
 
 def blend(sort: Floats, sets: Floats, settings: TitleBlend) -> Floats:
@@ -56,12 +73,16 @@ def blend(sort: Floats, sets: Floats, settings: TitleBlend) -> Floats:
     return np.where(sort < settings.blend_lower, sort, np.maximum(sort, inside))
 
 
-def _coverage(table: Table, pairs: Pairs) -> Floats:
-    """Return the mean over both directions of the title weight found in the other listing."""
+def _coverage(table: Table, pairs: Pairs, one_sided: float) -> Floats:
+    """Return the share of title weight found in the other listing.
+
+    It lies between the mean of both directions and, for `one_sided` of the way, the better one.
+    """
     words, found = table.title_words, table.found_words
     left = shared(words.weights, found, pairs.left, pairs.right) / words.mass[pairs.left]
     right = shared(words.weights, found, pairs.right, pairs.left) / words.mass[pairs.right]
-    result: Floats = (left + right) / 2
+    mean, better = (left + right) / 2, np.maximum(left, right)
+    result: Floats = mean + one_sided * (better - mean)
     return result
 
 

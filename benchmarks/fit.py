@@ -44,6 +44,7 @@ START: dict[str, float] = {
     "geo.venue_words_share": 0.5,
     "title.coverage_share": 0.5,
     "title.one_sided_share": 0.5,
+    "title.left_over_penalty": 0.1,
     "title.evidence_floor": 0.0,
     "title.evidence_ceiling": 0.8,
     "title.same_text_score": 0.5,

@@ -40,7 +40,7 @@ class Scoring(Section):
         "factor", 0.1, 10,
     )  # fmt: skip
     other_source_odds: Number = setting(
-        1.4, "Factor on the odds of a pair of two sources.", "factor", 0.1, 10
+        1.3, "Factor on the odds of a pair of two sources.", "factor", 0.1, 10
     )
     other_city_odds: Number = setting(
         0.6, "Factor on the odds of a pair in two cities.", "factor", 0.1, 10
@@ -128,6 +128,12 @@ class Title(TitleBlend):
     one_sided_share: Number = score(
         0.5,
         "Share of the coverage that is its better direction: one title says more than the other.",
+    )
+    left_over_penalty: Number = score(
+        0.15, "Evidence that title words left over on both sides take away: Beginners, Advanced."
+    )
+    number_penalty: Number = score(
+        0.4, "Evidence that different numbers in both titles take away: Part 1, Part 2."
     )
     evidence_floor: Number = setting(-0.2, "Evidence at which the score is 0.", "score", -1, 0.5)
     evidence_ceiling: Number = setting(0.85, "Evidence at which the score is 1.", "score", 0.51, 2)

@@ -109,6 +109,8 @@ NEW = {
     "title.evidence_floor",
     "title.evidence_ceiling",
     "title.same_text_score",
+    "title.left_over_penalty",
+    "title.number_penalty",
     "text.vague_places",
 }
 """What the earlier system did not have."""

@@ -91,11 +91,15 @@ class Table:
     title_joined: Texts
     title_words: Words
     title_vocabulary: tuple[str, ...]
+    title_numbers: Matrix
+    """Presence of the numbers among the title words."""
     found_words: Matrix
     """Presence of the title vocabulary in title, texts and place."""
     text: Texts
     text_plain: Texts
     """Descriptions in reading order; `text` and `title` have sorted words."""
+    text_titles: Ints
+    """How many titles carry each distinct text of `text`."""
     text_words: Words
     source: Texts
     is_article: Bools
@@ -184,6 +188,10 @@ def _street(folded: str) -> str:
 
 def _table(listings: Sequence[Listing], rows: list[_Prepared]) -> Table:
     parts = _parts(rows)
+    title, text = (
+        _texts(_sorted_words(value) for value in column)
+        for column in ([row.title for row in rows], [row.text for row in rows])
+    )
     title_index, venue_index = index_of(parts.title), index_of(parts.venue)
     return Table(
         ids=tuple(listing.id for listing in listings),
@@ -196,15 +204,17 @@ def _table(listings: Sequence[Listing], rows: list[_Prepared]) -> Table:
         venue_words=words_in(parts.venue, venue_index, _own_city(rows, parts.venue)),
         street=_texts(row.street for row in rows),
         point=_points(listings),
-        title=_texts(_sorted_words(row.title) for row in rows),
+        title=title,
         title_joined=_texts(row.title.replace(" ", "") for row in rows),
         title_words=words_in(parts.title, title_index, _own_places(parts)),
         title_vocabulary=tuple(title_index),
+        title_numbers=matrix_of([_numbers(words) for words in parts.title], title_index),
         found_words=matrix_of(
             [[word for word in words if word in title_index] for words in parts.found], title_index
         ),
-        text=_texts(_sorted_words(row.text) for row in rows),
+        text=text,
         text_plain=_texts(row.text for row in rows),
+        text_titles=_carriers(text, title),
         text_words=words_in(parts.text, index_of(parts.text)),
         source=_texts(listing.source_code or "" for listing in listings),
         is_article=np.array([listing.source_type == "artikel" for listing in listings], bool),
@@ -224,6 +234,16 @@ def _texts(values: Iterable[str]) -> Texts:
     distinct = np.empty(len(codes), object)
     distinct[:] = list(codes)
     return Texts(distinct, rows)
+
+
+def _numbers(words: list[str]) -> list[str]:
+    return [word for word in words if word.isdigit()]
+
+
+def _carriers(texts: Texts, titles: Texts) -> Ints:
+    """Return how many distinct titles stand beside each distinct text."""
+    both = np.unique(np.stack([texts.codes, titles.codes]), axis=1)
+    return np.bincount(both[0], minlength=len(texts.values)).astype(np.int64)
 
 
 def _own_places(parts: _Parts) -> Floats:

@@ -60,7 +60,7 @@ def _likeness(table: Table, pairs: Pairs, words_share: float) -> tuple[Floats, F
 
 
 def _common_words(words: Words, pairs: Pairs) -> Floats:
-    """Return the share of the shorter name's weight that stands in the other name."""
+    """Return the share of one venue's word weight that stands in the other, the better direction."""
     common = shared(words.weights, words.presence, pairs.left, pairs.right)
     back = shared(words.weights, words.presence, pairs.right, pairs.left)
     left, right = (words.mass[rows] for rows in (pairs.left, pairs.right))

@@ -30,12 +30,17 @@ def title_scores(table: Table, pairs: Pairs, settings: Title) -> Floats:
 
     The evidence is the blend of character similarities and, for `coverage_share` of it, how much of
     each title's weight (rare words weigh more) stands in the other listing, its texts and place
-    included. It is stretched from `evidence_floor`..`evidence_ceiling` to 0..1. Two listings with
-    one long description score at least `same_text_score`.
+    included; words left over on both sides take `left_over_penalty` of it, different numbers
+    `number_penalty`. It is stretched from
+    `evidence_floor`..`evidence_ceiling` to 0..1. Two listings with one long description that no
+    third title carries score at least `same_text_score`.
     """
     share = settings.coverage_share
+    mean, better, left_over = _coverage(table, pairs)
     evidence = (1 - share) * _blended(table, pairs, settings)
-    evidence += share * _coverage(table, pairs, settings.one_sided_share)
+    evidence += share * (mean + settings.one_sided_share * (better - mean))
+    evidence -= settings.left_over_penalty * left_over
+    evidence -= settings.number_penalty * _other_numbers(table.title_numbers, pairs)
     scores = stretched(evidence, settings.evidence_floor, settings.evidence_ceiling)
     retitled = np.where(_same_text(table, pairs), settings.same_text_score, 0.0)
     return rounded(np.maximum(scores, retitled))
@@ -55,10 +60,20 @@ def _blended(table: Table, pairs: Pairs, settings: Title) -> Floats:
     )
 
 
+def _other_numbers(numbers: Matrix, pairs: Pairs) -> Bools:
+    """Tell which pairs both have numbers in their titles, and none in common: Part 1, Part 2."""
+    known = np.diff(numbers.indptr) > 0
+    common = shared(numbers, numbers, pairs.left, pairs.right)
+    result: Bools = known[pairs.left] & known[pairs.right] & (common == 0)
+    return result
+
+
 def _same_text(table: Table, pairs: Pairs) -> Bools:
+    """Tell which pairs have one long text that no third title carries."""
     codes = table.text.codes[pairs.left]
     long = np.array([len(text) >= MIN_BEGINNING for text in table.text.values], bool)
-    result: Bools = long[codes] & (codes == table.text.codes[pairs.right])
+    own = long & (table.text_titles <= 2)
+    result: Bools = own[codes] & (codes == table.text.codes[pairs.right])
     return result
 
 
@@ -73,17 +88,16 @@ def blend(sort: Floats, sets: Floats, settings: TitleBlend) -> Floats:
     return np.where(sort < settings.blend_lower, sort, np.maximum(sort, inside))
 
 
-def _coverage(table: Table, pairs: Pairs, one_sided: float) -> Floats:
-    """Return the share of title weight found in the other listing.
+def _coverage(table: Table, pairs: Pairs) -> tuple[Floats, Floats, Floats]:
+    """Return the share of title weight found in the other listing, and what is left over.
 
-    It lies between the mean of both directions and, for `one_sided` of the way, the better one.
+    The mean of both directions, the better one, and the least share left over on both sides.
     """
     words, found = table.title_words, table.found_words
     left = shared(words.weights, found, pairs.left, pairs.right) / words.mass[pairs.left]
     right = shared(words.weights, found, pairs.right, pairs.left) / words.mass[pairs.right]
-    mean, better = (left + right) / 2, np.maximum(left, right)
-    result: Floats = mean + one_sided * (better - mean)
-    return result
+    better = np.maximum(left, right)
+    return (left + right) / 2, better, np.maximum(0.0, 1.0 - better)
 
 
 def description_scores(table: Table, pairs: Pairs, settings: Description) -> Floats:
@@ -98,9 +112,21 @@ def description_scores(table: Table, pairs: Pairs, settings: Description) -> Flo
     scores = np.where(known[0] | known[1], settings.one_missing_score, settings.both_missing_score)
     both = np.flatnonzero(known[0] & known[1])
     if len(both):
-        likeness = _text_scores(table, Pairs(pairs.left[both], pairs.right[both]))
+        known_pairs = Pairs(pairs.left[both], pairs.right[both])
+        likeness = _text_scores(table, known_pairs) * _own_words(table, known_pairs)
         scores[both] = settings.unlike_score + (1 - settings.unlike_score) * likeness
     return rounded(scores)
+
+
+def _own_words(table: Table, pairs: Pairs) -> Floats:
+    """Return what a text is worth under two titles: `2 / n` where n titles carry it.
+
+    A cinema's standing text says nothing about the film; a text of one event with two titles does.
+    """
+    titles = table.text_titles[table.text.codes]
+    worth = 2.0 / np.maximum(2, np.maximum(titles[pairs.left], titles[pairs.right]))
+    other_title = table.title.codes[pairs.left] != table.title.codes[pairs.right]
+    return np.where(other_title, worth, 1.0)
 
 
 def _text_scores(table: Table, pairs: Pairs) -> Floats:

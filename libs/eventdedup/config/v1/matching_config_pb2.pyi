@@ -203,7 +203,7 @@ class Scoring(_message.Message):
     0.1 to 10; default 0.5.
     """
     other_source_odds: _builtins.float
-    """Factor on the odds of a pair of two sources. Unit: factor; 0.1 to 10; default 1.4."""
+    """Factor on the odds of a pair of two sources. Unit: factor; 0.1 to 10; default 1.3."""
     other_city_odds: _builtins.float
     """Factor on the odds of a pair in two cities. Unit: factor; 0.1 to 10; default 0.6."""
     def __init__(
@@ -530,6 +530,8 @@ class Title(_message.Message):
     EVIDENCE_FLOOR_FIELD_NUMBER: _builtins.int
     EVIDENCE_CEILING_FIELD_NUMBER: _builtins.int
     SAME_TEXT_SCORE_FIELD_NUMBER: _builtins.int
+    LEFT_OVER_PENALTY_FIELD_NUMBER: _builtins.int
+    NUMBER_PENALTY_FIELD_NUMBER: _builtins.int
     primary_weight: _builtins.float
     """Weight of token-sort similarity inside the window. Unit: weight; 0 to 10; default 0.7."""
     secondary_weight: _builtins.float
@@ -554,6 +556,14 @@ class Title(_message.Message):
     """Least score of two listings with one long description: a changed title. Unit: score; 0 to 1;
     default 0.7.
     """
+    left_over_penalty: _builtins.float
+    """Evidence that title words left over on both sides take away: Beginners, Advanced. Unit: score;
+    0 to 1; default 0.15.
+    """
+    number_penalty: _builtins.float
+    """Evidence that different numbers in both titles take away: Part 1, Part 2. Unit: score; 0 to 1;
+    default 0.4.
+    """
     @_builtins.property
     def cross_source_type(self) -> Global___TitleBlend:
         """The blend for an article (`artikel`) against a list entry (`terminliste`)."""
@@ -571,10 +581,12 @@ class Title(_message.Message):
         evidence_floor: _builtins.float | None = ...,
         evidence_ceiling: _builtins.float | None = ...,
         same_text_score: _builtins.float | None = ...,
+        left_over_penalty: _builtins.float | None = ...,
+        number_penalty: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_blend_lower", b"_blend_lower", "_blend_upper", b"_blend_upper", "_coverage_share", b"_coverage_share", "_evidence_ceiling", b"_evidence_ceiling", "_evidence_floor", b"_evidence_floor", "_one_sided_share", b"_one_sided_share", "_primary_weight", b"_primary_weight", "_same_text_score", b"_same_text_score", "_secondary_weight", b"_secondary_weight", "blend_lower", b"blend_lower", "blend_upper", b"blend_upper", "coverage_share", b"coverage_share", "cross_source_type", b"cross_source_type", "evidence_ceiling", b"evidence_ceiling", "evidence_floor", b"evidence_floor", "one_sided_share", b"one_sided_share", "primary_weight", b"primary_weight", "same_text_score", b"same_text_score", "secondary_weight", b"secondary_weight"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_blend_lower", b"_blend_lower", "_blend_upper", b"_blend_upper", "_coverage_share", b"_coverage_share", "_evidence_ceiling", b"_evidence_ceiling", "_evidence_floor", b"_evidence_floor", "_left_over_penalty", b"_left_over_penalty", "_number_penalty", b"_number_penalty", "_one_sided_share", b"_one_sided_share", "_primary_weight", b"_primary_weight", "_same_text_score", b"_same_text_score", "_secondary_weight", b"_secondary_weight", "blend_lower", b"blend_lower", "blend_upper", b"blend_upper", "coverage_share", b"coverage_share", "cross_source_type", b"cross_source_type", "evidence_ceiling", b"evidence_ceiling", "evidence_floor", b"evidence_floor", "left_over_penalty", b"left_over_penalty", "number_penalty", b"number_penalty", "one_sided_share", b"one_sided_share", "primary_weight", b"primary_weight", "same_text_score", b"same_text_score", "secondary_weight", b"secondary_weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_blend_lower", b"_blend_lower", "_blend_upper", b"_blend_upper", "_coverage_share", b"_coverage_share", "_evidence_ceiling", b"_evidence_ceiling", "_evidence_floor", b"_evidence_floor", "_one_sided_share", b"_one_sided_share", "_primary_weight", b"_primary_weight", "_same_text_score", b"_same_text_score", "_secondary_weight", b"_secondary_weight", "blend_lower", b"blend_lower", "blend_upper", b"blend_upper", "coverage_share", b"coverage_share", "cross_source_type", b"cross_source_type", "evidence_ceiling", b"evidence_ceiling", "evidence_floor", b"evidence_floor", "one_sided_share", b"one_sided_share", "primary_weight", b"primary_weight", "same_text_score", b"same_text_score", "secondary_weight", b"secondary_weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_blend_lower", b"_blend_lower", "_blend_upper", b"_blend_upper", "_coverage_share", b"_coverage_share", "_evidence_ceiling", b"_evidence_ceiling", "_evidence_floor", b"_evidence_floor", "_left_over_penalty", b"_left_over_penalty", "_number_penalty", b"_number_penalty", "_one_sided_share", b"_one_sided_share", "_primary_weight", b"_primary_weight", "_same_text_score", b"_same_text_score", "_secondary_weight", b"_secondary_weight", "blend_lower", b"blend_lower", "blend_upper", b"blend_upper", "coverage_share", b"coverage_share", "cross_source_type", b"cross_source_type", "evidence_ceiling", b"evidence_ceiling", "evidence_floor", b"evidence_floor", "left_over_penalty", b"left_over_penalty", "number_penalty", b"number_penalty", "one_sided_share", b"one_sided_share", "primary_weight", b"primary_weight", "same_text_score", b"same_text_score", "secondary_weight", b"secondary_weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__blend_lower: _TypeAlias = _typing.Literal["blend_lower"]  # noqa: Y015
     _WhichOneofArgType__blend_lower: _TypeAlias = _typing.Literal["_blend_lower", b"_blend_lower"]  # noqa: Y015
@@ -586,6 +598,10 @@ class Title(_message.Message):
     _WhichOneofArgType__evidence_ceiling: _TypeAlias = _typing.Literal["_evidence_ceiling", b"_evidence_ceiling"]  # noqa: Y015
     _WhichOneofReturnType__evidence_floor: _TypeAlias = _typing.Literal["evidence_floor"]  # noqa: Y015
     _WhichOneofArgType__evidence_floor: _TypeAlias = _typing.Literal["_evidence_floor", b"_evidence_floor"]  # noqa: Y015
+    _WhichOneofReturnType__left_over_penalty: _TypeAlias = _typing.Literal["left_over_penalty"]  # noqa: Y015
+    _WhichOneofArgType__left_over_penalty: _TypeAlias = _typing.Literal["_left_over_penalty", b"_left_over_penalty"]  # noqa: Y015
+    _WhichOneofReturnType__number_penalty: _TypeAlias = _typing.Literal["number_penalty"]  # noqa: Y015
+    _WhichOneofArgType__number_penalty: _TypeAlias = _typing.Literal["_number_penalty", b"_number_penalty"]  # noqa: Y015
     _WhichOneofReturnType__one_sided_share: _TypeAlias = _typing.Literal["one_sided_share"]  # noqa: Y015
     _WhichOneofArgType__one_sided_share: _TypeAlias = _typing.Literal["_one_sided_share", b"_one_sided_share"]  # noqa: Y015
     _WhichOneofReturnType__primary_weight: _TypeAlias = _typing.Literal["primary_weight"]  # noqa: Y015
@@ -604,6 +620,10 @@ class Title(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__evidence_ceiling) -> _WhichOneofReturnType__evidence_ceiling | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__evidence_floor) -> _WhichOneofReturnType__evidence_floor | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__left_over_penalty) -> _WhichOneofReturnType__left_over_penalty | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__number_penalty) -> _WhichOneofReturnType__number_penalty | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__one_sided_share) -> _WhichOneofReturnType__one_sided_share | None: ...
     @_typing.overload

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, wait
 from typing import TypeVar
 
-AHEAD = 6
+AHEAD = 32
 """Tasks that wait or run in the executor at a time, to bound memory."""
 LISTEN_SECONDS = 0.2
 """How often the batch may be ended while it waits for a task."""

@@ -1,4 +1,4 @@
-"""One batch: its config fetched and pinned, then the engine over its listings in a thread."""
+"""One batch: its config fetched and pinned, then the engine over its listings beside the event loop."""
 
 import asyncio
 import threading
@@ -8,6 +8,7 @@ from typing import Any
 
 from matcher_service.config_client import BatchConfig
 from matcher_service.engine.pipeline import Result, deduplicate
+from matcher_service.workers import Workers
 
 AI_WARNING = "ai.enabled is on; ambiguous pairs are decided without the language model"
 
@@ -35,10 +36,12 @@ async def run(
     raw: Sequence[dict[str, Any]],
     floor: float,
     progress: Callable[[str, int, int], None],
+    workers: Workers,
 ) -> Outcome:
     """Run the engine over raw listings; `progress` is called in the event loop's thread.
 
-    Cancelling the call stops the engine at its next progress.
+    Pairs of a large batch are judged by the workers. Cancelling the call stops the engine at its
+    next progress. Raises `BrokenProcessPool` when a worker dies.
     """
     loop = asyncio.get_running_loop()
     gone = threading.Event()
@@ -48,9 +51,12 @@ async def run(
             raise _Cancelled
         loop.call_soon_threadsafe(progress, stage, done, total)
 
+    def work() -> Result:
+        with workers.executor(len(raw)) as executor:
+            return deduplicate(raw, pinned.snapshot.config, floor, report, executor)
+
     try:
-        work = asyncio.to_thread(deduplicate, raw, pinned.snapshot.config, floor, report)
-        return Outcome(pinned, await work)
+        return Outcome(pinned, await asyncio.to_thread(work))
     except asyncio.CancelledError:
         gone.set()
         raise

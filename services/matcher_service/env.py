@@ -1,5 +1,6 @@
 """How a MatcherService process is told to run, read once from environment and command line."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -38,6 +39,7 @@ VARIABLES = (
     "MATCHER_MAX_STALENESS_SECONDS",
     "MATCHER_METRICS_ADDRESS",
     "MATCHER_STATE_DIR",
+    "MATCHER_WORKERS",
     *access.variables("MATCHER"),
 )
 
@@ -49,7 +51,7 @@ class Env:
     Variables: `MATCHER_ADDRESS` (host:port or unix:path), `MATCHER_CONFIG_ADDRESS` (ConfigService),
     `MATCHER_CONFIG_RUNGS` (allowed sources, comma-separated, of live, memory, file, bootstrap),
     `MATCHER_CONFIG_TIMEOUT_SECONDS`, `MATCHER_MAX_STALENESS_SECONDS`, `MATCHER_STATE_DIR`,
-    `MATCHER_BOOTSTRAP_FILE` (YAML), `MATCHER_MAX_LISTINGS`, `EVENT_DEDUP_GEMINI_API_KEY` (used with
+    `MATCHER_BOOTSTRAP_FILE` (YAML), `MATCHER_MAX_LISTINGS`, `MATCHER_WORKERS` (processes that batches share; default: one a core), `EVENT_DEDUP_GEMINI_API_KEY` (used with
     the bootstrap rung alone, and turns `ai.enabled` on there), `LOG_LEVEL`; those of `Access` and
     `TelemetryEnv` with the prefix `MATCHER`; towards ConfigService those of `Credentials` with `MATCHER_CONFIG`.
     """
@@ -63,6 +65,7 @@ class Env:
     bootstrap_file: Path | None = None
     api_key: str | None = field(default=None, repr=False)
     max_listings: int = 1_000_000
+    workers: int = os.cpu_count() or 1
     log_level: str = "INFO"
     access: Access = field(default_factory=lambda: Access("MATCHER"))
     telemetry: TelemetryEnv = field(default_factory=TelemetryEnv)
@@ -88,6 +91,7 @@ class Env:
             max_listings=int(
                 number(variables, "MATCHER_MAX_LISTINGS", default.max_listings, 1, 10_000_000)
             ),
+            workers=int(number(variables, "MATCHER_WORKERS", default.workers, 1, 1024)),
             log_level=log_level(variables),
             access=Access.read(variables, "MATCHER"),
             telemetry=TelemetryEnv.read(variables, "MATCHER"),

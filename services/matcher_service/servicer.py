@@ -14,6 +14,7 @@ from eventdedup.matcher.v1.matcher_service_pb2_grpc import MatcherServiceService
 from matcher_service import batch, convert
 from matcher_service.batch import Outcome
 from matcher_service.config_client import BatchConfig, ConfigLadder
+from matcher_service.workers import Workers
 
 DEFAULT_FLOOR = 0.65
 MAX_SMALL_BATCH = 500
@@ -27,9 +28,14 @@ class Servicer(MatcherServiceServicer):
     """Answers the RPCs; every batch asks `configs` for its config first, and is told to `done`."""
 
     def __init__(
-        self, configs: ConfigLadder, max_listings: int, done: Callable[[Outcome], None]
+        self,
+        configs: ConfigLadder,
+        max_listings: int,
+        workers: Workers,
+        done: Callable[[Outcome], None],
     ) -> None:
         self._configs, self._max_listings, self._done = configs, max_listings, done
+        self._workers = workers
 
     async def DeduplicateBatch(
         self, request: pb.DeduplicateBatchRequest, context: Context
@@ -40,7 +46,7 @@ class Servicer(MatcherServiceServicer):
         floor = _floor(request.options)
         pinned = await self._configs.for_batch()
         raw = convert.raw_listings(request.listings)
-        outcome = await batch.run(pinned, raw, floor, lambda *_: None)
+        outcome = await batch.run(pinned, raw, floor, _unheard, self._workers)
         self._done(outcome)
         response = pb.DeduplicateBatchResponse(summary=convert.summary(outcome))
         for chunk in convert.chunks(outcome):
@@ -66,8 +72,30 @@ class Servicer(MatcherServiceServicer):
         yield pb.DeduplicateResponse(started=convert.run(pinned))
         raw = await self._received(requests)
         yield _progress("receive", len(raw), len(raw))
-        async for message in _worked(pinned, raw, floor, self._done):
+        async for message in self._worked(pinned, raw, floor):
             yield message
+
+    async def _worked(
+        self, pinned: BatchConfig, raw: list[dict[str, Any]], floor: float
+    ) -> AsyncIterator[pb.DeduplicateResponse]:
+        """Yield the batch's progress while it runs, then its results."""
+        latest: list[tuple[str, int, int]] = []
+        work = batch.run(pinned, raw, floor, lambda *step: latest.append(step), self._workers)
+        task = asyncio.create_task(work)
+        try:
+            while not task.done():
+                await asyncio.wait([task], timeout=PROGRESS_SECONDS)
+                if latest:
+                    yield _progress(*latest[-1])
+                    latest.clear()
+            outcome = await task
+            self._done(outcome)
+        finally:
+            task.cancel()
+        for chunk in convert.chunks(outcome):
+            yield pb.DeduplicateResponse(results=chunk)
+            await asyncio.sleep(0)
+        yield pb.DeduplicateResponse(summary=convert.summary(outcome))
 
     async def _received(
         self, requests: AsyncIterator[pb.DeduplicateRequest]
@@ -90,29 +118,8 @@ async def _opened(requests: AsyncIterator[pb.DeduplicateRequest]) -> float:
     raise invalid("message", "OPTIONS_FIRST", "the first message must carry the options")
 
 
-async def _worked(
-    pinned: BatchConfig,
-    raw: list[dict[str, Any]],
-    floor: float,
-    done: Callable[[Outcome], None],
-) -> AsyncIterator[pb.DeduplicateResponse]:
-    """Yield the batch's progress while it runs, then its results."""
-    latest: list[tuple[str, int, int]] = []
-    task = asyncio.create_task(batch.run(pinned, raw, floor, lambda *step: latest.append(step)))
-    try:
-        while not task.done():
-            await asyncio.wait([task], timeout=PROGRESS_SECONDS)
-            if latest:
-                yield _progress(*latest[-1])
-                latest.clear()
-        outcome = await task
-        done(outcome)
-    finally:
-        task.cancel()
-    for chunk in convert.chunks(outcome):
-        yield pb.DeduplicateResponse(results=chunk)
-        await asyncio.sleep(0)
-    yield pb.DeduplicateResponse(summary=convert.summary(outcome))
+def _unheard(_stage: str, _done: int, _total: int) -> None:
+    """Drop the progress of a batch whose answer is one message."""
 
 
 def _progress(stage: str, done: int, total: int) -> pb.DeduplicateResponse:

@@ -1,5 +1,6 @@
 """The running service: config client and server of one process, wired by hand."""
 
+import asyncio
 import logging
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from matcher_service.env import Env, Rung
 from matcher_service.grants import GRANTS, SERVICE
 from matcher_service.reporting import Reporter
 from matcher_service.servicer import Servicer
+from matcher_service.workers import Workers
 
 LOG = logging.getLogger("event_dedup.matcher")
 GRACE_SECONDS = 5.0
@@ -33,10 +35,12 @@ class MatcherServer:
     client: AsyncConfigClient
     reporter: Reporter
     telemetry: Telemetry
+    workers: Workers
 
     async def stop(self, grace: float = GRACE_SECONDS) -> None:
         """Drain: running batches get `grace` seconds, then they are cancelled."""
         await self.serving.stop(grace)
+        await asyncio.to_thread(self.workers.close)
         await self.reporter.close()
         await self.client.close()
         await self.telemetry.close()
@@ -62,17 +66,20 @@ async def start(env: Env) -> MatcherServer:
         env.config_address, env.config_credentials, deadline=env.config_timeout, retry=RETRY
     )
     configs, reporter = ConfigLadder(client, env), Reporter(client)
+    workers = Workers(env.workers)
     done = reporter.done if Rung.LIVE in env.rungs else _unheard
 
     def register(_: Serving, server: grpc.aio.Server) -> None:
-        add_MatcherServiceServicer_to_server(Servicer(configs, env.max_listings, done), server)
+        add_MatcherServiceServicer_to_server(
+            Servicer(configs, env.max_listings, workers, done), server
+        )
 
     serving = Serving((SERVICE,), register, guard, tls)
     telemetry.start()
     address = await serving.start(env.address, access.health_address)
     reporter.start(address)
     LOG.info("listening on %s, config from %s", address, env.config_address)
-    return MatcherServer(address, serving, client, reporter, telemetry)
+    return MatcherServer(address, serving, client, reporter, telemetry, workers)
 
 
 def _unheard(outcome: Outcome) -> None:

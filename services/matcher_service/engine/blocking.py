@@ -49,9 +49,16 @@ def candidates(table: Table, blocking: Blocking, progress: Callable[[int, int], 
     for done, (rows, values, dateless) in enumerate(keys):
         progress(done, len(keys))
         for block in _blocks(rows, values, days if dateless else _dated(days)):
-            found += [np.unique(codes) for codes in _expanded(*block, size)]
-    codes = np.unique(np.concatenate(found))
+            found += [_distinct(codes) for codes in _expanded(*block, size)]
+    codes = _distinct(np.concatenate(found))
     return Pairs(codes // max(size, 1), codes % max(size, 1))
+
+
+def _distinct(codes: Ints) -> Ints:
+    """Return the codes sorted, each once; sorting is several times as fast as hashing here."""
+    codes.sort()
+    result: Ints = codes[np.diff(codes, prepend=-1) != 0]
+    return result
 
 
 def _days(table: Table) -> Shows:

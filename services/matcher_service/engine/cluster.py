@@ -1,8 +1,9 @@
 """Groups of listings that are one event, and never hold a pair that was told apart."""
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 from scipy import sparse
@@ -99,12 +100,10 @@ def clusters(
     were not compared because they share no day or no key, count as `thresholds.low`, the least
     that is not told apart. Ties go to the smaller rows: no order matters.
     """
-    matched = verdicts.reason == ABOVE_HIGH
-    edges = (np.ones(int(matched.sum())), (pairs.left[matched], pairs.right[matched]))
-    graph = sparse.coo_matrix(edges, shape=(size, size))
-    labels = connected_components(graph, directed=False)[1].astype(np.int64)
-    groups: list[list[int]] = []
-    components = list(_components(labels, pairs))
+    matched = verdicts.matched
+    labels = labels_of(size, Pairs(pairs.left[matched], pairs.right[matched]))
+    alone, components = _components(labels, pairs)
+    groups = [[row] for row in alone.tolist()]
     for done, (rows, inside) in enumerate(components):
         if done % 1000 == 0:
             progress(done, len(components))
@@ -112,17 +111,27 @@ def clusters(
     return _measured(sorted(groups), size, pairs, verdicts)
 
 
-def _components(labels: Ints, pairs: Pairs) -> Iterator[tuple[Ints, Ints]]:
-    """Yield the rows of each component and the positions of the pairs inside it."""
+def labels_of(size: int, matches: Pairs) -> Ints:
+    """Return the number of each row's connected component."""
+    edges = (np.ones(len(matches)), (matches.left, matches.right))
+    graph = sparse.coo_matrix(edges, shape=(size, size))
+    labels: Ints = connected_components(graph, directed=False)[1].astype(np.int64)
+    return labels
+
+
+def _components(labels: Ints, pairs: Pairs) -> tuple[Ints, list[tuple[Ints, Ints]]]:
+    """Return the rows that are alone, and each component's rows and positions of pairs inside."""
+    sizes = np.bincount(labels, minlength=1)
     order = np.argsort(labels, kind="stable")
-    count = int(labels.max(initial=-1)) + 1
-    rows = np.split(order, np.cumsum(np.bincount(labels, minlength=count))[:-1]) if count else []
+    order = order[sizes[labels[order]] > 1]
     label = labels[pairs.left]
     inside = np.flatnonzero(label == labels[pairs.right])
     inside = inside[np.argsort(label[inside], kind="stable")]
-    ends = np.cumsum(np.bincount(label[inside], minlength=count))
-    for index, members in enumerate(rows):
-        yield members, inside[ends[index - 1] if index else 0 : ends[index]]
+    large = np.flatnonzero(sizes > 1)
+    members = np.split(order, np.searchsorted(labels[order], large[1:]))
+    compared = np.split(inside, np.searchsorted(label[inside], large[1:]))
+    together = list(zip(members, compared, strict=True)) if len(large) else []
+    return np.flatnonzero(sizes[labels] == 1), together
 
 
 def _refined(
@@ -145,8 +154,10 @@ def _measured(
     groups: list[list[int]], size: int, pairs: Pairs, verdicts: Verdicts
 ) -> list[Cluster]:
     label = np.empty(size, np.int64)
-    for index, rows in enumerate(groups):
-        label[rows] = index
+    sizes = [len(rows) for rows in groups]
+    label[np.fromiter(chain.from_iterable(groups), np.int64, size)] = np.repeat(
+        np.arange(len(groups)), sizes
+    )
     inside = np.flatnonzero(label[pairs.left] == label[pairs.right])
     matched = inside[verdicts.reason[inside] == ABOVE_HIGH]
     counts = len(groups)

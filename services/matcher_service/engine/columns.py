@@ -11,6 +11,7 @@ from dedup_model.matching_config import MatchingConfig
 from matcher_service.engine.normalise import Cities, Titles, city_head, fold, words_of
 from matcher_service.engine.records import EventDate, Listing
 from matcher_service.engine.words import (
+    BACKGROUND,
     Compounds,
     Matrix,
     Words,
@@ -82,6 +83,8 @@ class Table:
     city: Texts
     city_head: Texts
     is_short_city: Bools
+    city_share: Floats
+    """Share of each listing's city in the batch and `BACKGROUND` listings elsewhere."""
     venue: Texts
     venue_words: Words
     street: Texts
@@ -193,13 +196,15 @@ def _table(listings: Sequence[Listing], rows: list[_Prepared]) -> Table:
         for column in ([row.title for row in rows], [row.text for row in rows])
     )
     title_index, venue_index = index_of(parts.title), index_of(parts.venue)
+    heads = _texts(city_head(row.city) for row in rows)
     return Table(
         ids=tuple(listing.id for listing in listings),
         shows=_shows(listings, late=False),
         nights=_shows(listings, late=True),
         city=_texts(row.city for row in rows),
-        city_head=_texts(city_head(row.city) for row in rows),
+        city_head=heads,
         is_short_city=np.array([row.city == city_head(row.city) for row in rows], bool),
+        city_share=np.bincount(heads.codes, minlength=1)[heads.codes] / (len(rows) + BACKGROUND),
         venue=_texts(_sorted_words(row.venue) for row in rows),
         venue_words=words_in(parts.venue, venue_index, _own_city(rows, parts.venue)),
         street=_texts(row.street for row in rows),

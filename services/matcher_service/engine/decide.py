@@ -8,7 +8,7 @@ import numpy as np
 from dedup_model.matching_config import MatchingConfig, Scoring, Thresholds
 from dedup_model.rules import weights_of
 from matcher_service.engine.blocking import Pairs
-from matcher_service.engine.columns import Floats, Ints, Table, rounded
+from matcher_service.engine.columns import Bools, Floats, Ints, Table, rounded
 from matcher_service.engine.normalise import Synonyms, fold
 from matcher_service.engine.place_signal import in_two_cities
 from matcher_service.engine.scoring import Signals
@@ -47,6 +47,12 @@ class Verdicts:
     reason: Ints
     category: Ints
     categories: tuple[str, ...]
+
+    @property
+    def matched(self) -> Bools:
+        """Tell which pairs are decided `match`."""
+        result: Bools = self.reason == ABOVE_HIGH
+        return result
 
     def counted(self, *reasons: int) -> int:
         """Return how many pairs were decided for one of these reasons."""

@@ -1,6 +1,7 @@
 """One batch: normalise, block, score, decide, cluster, canonical."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -15,11 +16,10 @@ from matcher_service.engine.decide import (
     TITLE_VETO,
     PairDecision,
     Verdicts,
-    decide,
     reported,
 )
+from matcher_service.engine.partitions import PART_PAIRS, verdicts_of
 from matcher_service.engine.records import Issue, Listing, Reading, read
-from matcher_service.engine.scoring import score
 
 ENGINE_VERSION = "1.1.0"
 """Grows with every change that can change a result."""
@@ -44,26 +44,36 @@ class Result:
 
 
 def deduplicate(
-    raw: Sequence[Mapping[str, Any]], config: MatchingConfig, floor: float, progress: Progress
+    raw: Sequence[Mapping[str, Any]],
+    config: MatchingConfig,
+    floor: float,
+    progress: Progress,
+    executor: Executor | None = None,
+    part_pairs: int = PART_PAIRS,
 ) -> Result:
     """Turn listings in the input's JSON form into canonical events.
 
     The same listings under the same config give the same result in any order of input, positions
-    aside. Decisions with a combined score below `floor` (0 to 1) are left out. Never raises for
+    aside, whatever the `executor` (None: all work is done here) and the pairs a part. Decisions with a combined score below `floor` (0 to 1) are left out. Never raises for
     what a listing holds; what `progress` raises passes through.
     """
     reading = read(_heard(raw, progress), config)
     size = len(reading.listings)
     table = table_of(reading.listings, config, lambda done: progress("normalise", done, size))
     pairs = candidates(table, config.blocking, lambda *work: progress("block", *work))
-    signals = score(table, pairs, config, lambda *work: progress("score", *work))
-    verdicts = decide(table, pairs, signals, config)
+    found = verdicts_of(
+        table, pairs, config, floor, lambda *work: progress("score", *work), executor, part_pairs
+    )
     groups = clusters(
-        size, pairs, verdicts, config.thresholds, lambda *work: progress("cluster", *work)
+        size,
+        found.pairs,
+        found.verdicts,
+        config.thresholds,
+        lambda *work: progress("cluster", *work),
     )
     events = _events(reading.listings, groups, config, progress)
-    decisions = reported(table, pairs, signals, verdicts, floor)
-    counts = _counts(len(raw), reading, pairs, verdicts, events)
+    decisions = reported(table, found.pairs, found.signals, found.verdicts, floor)
+    counts = _counts(len(raw), reading, pairs, found.verdicts, events)
     progress("canonical", len(events), len(events))
     return Result(events, decisions, reading.quarantined, reading.repairs, counts)
 

@@ -1,0 +1,146 @@
+"""Candidate pairs in parts that fit the cache, each with the columns of its own listings."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from dedup_model.matching_config import MatchingConfig
+from matcher_service.engine.blocking import Pairs
+from matcher_service.engine.cluster import labels_of
+from matcher_service.engine.columns import Ints, Shows, Table, Texts
+from matcher_service.engine.pruning import Judged, joined, judged
+from matcher_service.engine.words import Words
+from matcher_service.engine.work import in_order
+
+PART_PAIRS = 100_000
+"""Pairs of a part: its columns stay in the cache, and one is scored in a fraction of a second."""
+SOURCES_THAT_COUNT = 3
+"""The table's count of sources is looked at up to this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Pairs as rows of their own small table, with their positions among the candidates."""
+
+    table: Table
+    pairs: Pairs
+    positions: Ints
+    config: MatchingConfig
+    floor: float
+
+
+def verdicts_of(
+    table: Table,
+    pairs: Pairs,
+    config: MatchingConfig,
+    floor: float,
+    progress: Callable[[int, int], None],
+    executor: Executor | None = None,
+    part_pairs: int = PART_PAIRS,
+) -> Judged:
+    """Return the verdicts of every pair that is not `below_low`, is reported, or is in a component.
+
+    A pair is in a component when matches connect its two listings: linkage needs its exact score.
+    Neither the executor nor the size of the parts changes a result. `progress` hears pairs done
+    and in all.
+    """
+    run = _Run(table, pairs, config, progress, executor, part_pairs)
+    order = np.argsort(_places(table)[pairs.left], kind="stable")
+    first = run.judged(order, floor)
+    matched = first.verdicts.matched
+    edges = Pairs(first.pairs.left[matched], first.pairs.right[matched])
+    labels = labels_of(len(table.ids), edges)
+    inside = labels[pairs.left] == labels[pairs.right]
+    inside[first.positions] = False
+    if not inside.any():
+        return first
+    return joined([first, run.judged(order[inside[order]], 0.0)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    table: Table
+    pairs: Pairs
+    config: MatchingConfig
+    progress: Callable[[int, int], None]
+    executor: Executor | None
+    part_pairs: int
+
+    def judged(self, positions: Ints, floor: float) -> Judged:
+        found: list[Judged] = []
+        parts = self._parts(positions, floor)
+
+        def heard() -> None:
+            self.progress(min(len(found) * self.part_pairs, len(positions)), len(positions))
+
+        for one in in_order(self.executor, judge_part, parts, heard):
+            found.append(self._in_batch(one))  # noqa: PERF401 - `heard` counts them
+        return joined(found)
+
+    def _parts(self, positions: Ints, floor: float) -> Iterator[Part]:
+        for start in range(0, max(len(positions), 1), self.part_pairs):
+            chosen = positions[start : start + self.part_pairs]
+            left, right = self.pairs.left[chosen], self.pairs.right[chosen]
+            rows, local = np.unique(np.concatenate([left, right]), return_inverse=True)
+            pairs = Pairs(local[: len(chosen)], local[len(chosen) :])
+            yield Part(part_of(self.table, rows), pairs, chosen, self.config, floor)
+
+    def _in_batch(self, found: Judged) -> Judged:
+        left, right = self.pairs.left[found.positions], self.pairs.right[found.positions]
+        return replace(found, pairs=Pairs(left, right))
+
+
+def judge_part(part: Part) -> Judged:
+    """Return the verdicts of a part, with the positions among all candidates."""
+    found = judged(part.table, part.pairs, part.config, part.floor)
+    return replace(found, positions=part.positions[found.positions])
+
+
+def _places(table: Table) -> Ints:
+    """Return a number a listing, near for listings of one day and one city."""
+    first = np.zeros(len(table.ids), np.int64)
+    first[table.shows.owner[::-1]] = table.shows.day[::-1]
+    return first * (len(table.city_head.values) + 1) + table.city_head.codes
+
+
+def part_of(table: Table, rows: Ints) -> Table:
+    """Return the table of some rows, ascending, which score among themselves as in `table`.
+
+    What a batch tells of a word or a city as a whole stands in columns, and comes along.
+    """
+    columns = {one.name: getattr(table, one.name) for one in fields(Table)}
+    del columns["title_vocabulary"]  # only candidates are found by it
+    taken = {name: _taken(column, rows) for name, column in columns.items()}
+    taken["source"] = _texts(table.source, rows, SOURCES_THAT_COUNT)
+    return Table(**taken, title_vocabulary=())
+
+
+def _taken(column: Any, rows: Ints) -> Any:
+    match column:
+        case Texts():
+            return _texts(column, rows, 1)
+        case Shows():
+            return _shows(column, rows)
+        case Words():
+            return Words(column.weights[rows], column.presence[rows], column.mass[rows])
+        case tuple():
+            return tuple(column[row] for row in rows.tolist())
+    return column[rows]
+
+
+def _texts(column: Texts, rows: Ints, least: int) -> Texts:
+    """Return the column of some rows; the first `least` values stay, the empty one among them."""
+    first = np.arange(min(least, len(column.values)))
+    used = np.unique(np.concatenate([first, column.codes[rows]]))
+    return Texts(column.values[used], np.searchsorted(used, column.codes[rows]))
+
+
+def _shows(shows: Shows, rows: Ints) -> Shows:
+    starts, ends = (np.searchsorted(shows.owner, rows, side) for side in ("left", "right"))
+    lengths = ends - starts
+    owner = np.repeat(np.arange(len(rows)), lengths)
+    chosen = np.arange(len(owner)) + np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+    return Shows(owner, shows.day[chosen], shows.start[chosen])

@@ -79,7 +79,8 @@ def _summary(
 ) -> dict[str, Any]:
     counts = to_document(answer.summary)
     run = {"revision": 0, **counts.pop("run", {})}
-    names = [field.name for field in answer.summary.DESCRIPTOR.fields][1:-1]
+    fields = answer.summary.DESCRIPTOR.fields
+    names = [field.name for field in fields if field.type == field.TYPE_INT64]
     return {
         "run": run,
         "counts": {name: counts.get(name, 0) for name in names}

@@ -1,0 +1,6 @@
+"""The report of a batch: one self-contained HTML page out of listings and results."""
+
+from dedup_report.assemble import page
+from dedup_report.results import Results
+
+__all__ = ["Results", "page"]

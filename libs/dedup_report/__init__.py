@@ -2,5 +2,6 @@
 
 from dedup_report.assemble import page
 from dedup_report.results import Results
+from dedup_report.selection import Limits
 
-__all__ = ["Results", "page"]
+__all__ = ["Limits", "Results", "page"]

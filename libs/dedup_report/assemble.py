@@ -9,18 +9,19 @@ from dedup_report import charts, facts
 from dedup_report.embedded import data
 from dedup_report.markup import Markup, json_text, number, tag
 from dedup_report.results import Results
-from dedup_report.selection import Selection, select
+from dedup_report.selection import Limits, Selection, select
 
 SCRIPTS = ("dom.js", "data.js", "judgements.js", "pairs.js", "events.js", "review.js", "start.js")
+DEFAULT_LIMITS = Limits()
 
 
-def page(results: Results) -> str:
+def page(results: Results, limits: Limits = DEFAULT_LIMITS) -> str:
     """Return the report of a batch as one HTML page.
 
     The same listings under the same revision from the same source give the same text, in any order
-    of input. Its size is bounded by `dedup_report.selection`.
+    of input. It holds at most what `limits` allow, and says what it left out.
     """
-    chosen = select(results)
+    chosen = select(results, limits)
     style, script = _file("report.css"), "(() => {\n" + "".join(map(_file, SCRIPTS)) + "})();\n"
     return Template(_file("report.html")).substitute(
         policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; "

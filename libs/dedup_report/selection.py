@@ -8,11 +8,16 @@ from typing import TypeVar
 from dedup_report.results import Results
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 
-MAX_LISTINGS = 60_000
-MAX_REVIEW = 5_000
-MAX_PAIRS = 100_000
-
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much a page may hold: a page of the defaults with long texts has about 100 MB."""
+
+    listings: int = 60_000
+    judgements: int = 5_000
+    pairs: int = 100_000
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class Review:
 class Selection:
     """What is shown, in a fixed order, and how many of each kind had no room."""
 
+    limits: Limits
     review: list[Review] = field(default_factory=list)
     events: list[pb.CanonicalEvent] = field(default_factory=list)
     pairs: list[pb.PairDecision] = field(default_factory=list)
@@ -34,15 +40,12 @@ class Selection:
     left_out: dict[str, int] = field(default_factory=dict)
 
 
-def select(results: Results) -> Selection:
-    """Return what to show: review first, least margin first, then the largest events.
-
-    At most MAX_REVIEW judgements, MAX_LISTINGS listings and MAX_PAIRS pairs.
-    """
+def select(results: Results, limits: Limits) -> Selection:
+    """Return what to show: review first, least margin first, then the largest events."""
     inside = _inside(results)
     review = _review(results, inside)
-    chosen = Selection()
-    chosen.review = [one for one in review[:MAX_REVIEW] if _take(chosen, one.item)]
+    chosen = Selection(limits)
+    chosen.review = [one for one in review[: limits.judgements] if _take(chosen, one.item)]
     flagged = {event.id for event in chosen.events}
     others = [event for event in results.shared if event.id not in flagged]
     for event in sorted(others, key=lambda event: (-len(event.listing_ids), event.id)):
@@ -54,7 +57,7 @@ def select(results: Results) -> Selection:
         for pair in inside.get(event.id, ())
         if (pair.listing_a, pair.listing_b) not in known
     ]
-    room = max(MAX_PAIRS - len(chosen.pairs), 0)
+    room = max(limits.pairs - len(chosen.pairs), 0)
     chosen.pairs += explained[:room]
     shared = sum(len(event.listing_ids) > 1 for event in chosen.events)
     chosen.left_out = {
@@ -74,7 +77,7 @@ def _take(chosen: Selection, item: pb.PairDecision | pb.CanonicalEvent) -> bool:
 
 def _put(chosen: Selection, names: Iterable[str], shelf: list[Item], item: Item) -> bool:
     new = [name for name in names if name not in chosen.listings]
-    if len(chosen.listings) + len(new) > MAX_LISTINGS:
+    if len(chosen.listings) + len(new) > chosen.limits.listings:
         return False
     chosen.listings |= {name: at for at, name in enumerate(new, len(chosen.listings))}
     shelf.append(item)

@@ -58,6 +58,7 @@ const comparison = (event, columns = COLUMNS) => {
   const table = el("table", { class: "comparison" },
     el("thead", {}, el("tr", {}, el("td", {}), el("th", { scope: "col", class: "canonical" }, "Canonical event"), head)),
     el("tbody", {}, rows));
+  table.style.minWidth = `${6 + 10 * (shown.length + 1)}rem`;
   const more = all.length - shown.length;
   const box = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Listings side by side" }, table);
   const widen = () => box.parentElement.replaceChildren(...comparison(event, all.length));

@@ -44,6 +44,12 @@ const track = (from, to, style) => {
     svg("rect", { x: left, y: 4, width, height: 12, class: style }), guide(DATA.low), guide(DATA.high));
 };
 
+const label = (word, at) => {
+  const text = el("span", {}, `${word} ${at}`);
+  text.style.left = `${at * 100}%`;
+  return text;
+};
+
 const waterfall = (pair) => {
   let at = 0;
   const cell = (text) => el("td", { class: "n" }, text);
@@ -55,10 +61,8 @@ const waterfall = (pair) => {
       cell(`${points < 0 ? "−" : "+"} ${score(Math.abs(points))}`), el("td", { class: "track" }, track(from, at, "step")));
   });
   const head = ["Signal", "Score", "Weight", "Points"].map((text, n) => el("th", { scope: "col", class: n ? "n" : "" }, text));
-  const scale = el("th", { scope: "col", class: "track" }, el("span", { class: "unseen" }, "From 0 to 1"),
-    svg("svg", { viewBox: `0 0 ${SCALE} 14`, class: "scale", "aria-hidden": "true" },
-      svg("text", { x: DATA.low * SCALE, y: 11, class: "middle" }, `low ${DATA.low}`),
-      svg("text", { x: DATA.high * SCALE, y: 11, class: "middle" }, `high ${DATA.high}`)));
+  const scale = el("th", { scope: "col", class: "track" },
+    el("div", { class: "scale" }, label("low", DATA.low), label("high", DATA.high)));
   const sum = el("tr", { class: "sum" }, el("th", { scope: "row" }, "Combined"), cell(""), cell(""),
     cell(score(pair[6])), el("td", { class: "track" }, track(0, pair[6], DECISION_STYLES[decisionOf(pair)])));
   return el("table", { class: "waterfall" }, el("thead", {}, el("tr", {}, head, scale)), el("tbody", {}, rows, sum));

@@ -37,3 +37,4 @@ bench: $(VENV)/ready
 	python benchmarks/watch.py replicas
 	python benchmarks/watch.py stalled
 	python benchmarks/overload.py
+	python benchmarks/report.py

@@ -6,7 +6,7 @@ from typing import Any
 from dedup_model.tree import canonical_json
 from dedup_report.results import Results
 from dedup_report.selection import Selection
-from dedup_report.shown import FIELDS, document, shown
+from dedup_report.shown import FIELDS, Shown, document, shown
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 
 DECISIONS = {pb.DECISION_MATCH: "match", pb.DECISION_AMBIGUOUS: "ambiguous"}
@@ -23,7 +23,7 @@ def data(results: Results, chosen: Selection) -> dict[str, Any]:
     """
     names: dict[str, int] = {}
     rules = results.summary.rules
-    pairs = [_pair(pair, chosen, names) for pair in chosen.pairs]
+    texts = {name: results.shown(name) for name in chosen.listings}
     return {
         "batch": _batch(results),
         "floor": results.floor,
@@ -34,11 +34,10 @@ def data(results: Results, chosen: Selection) -> dict[str, Any]:
             one.category: [one.date, one.geo, one.title, one.description] for one in rules.weights
         },
         "listings": [
-            [name, _named(names, results.source(name)), *results.shown(name)]
-            for name in chosen.listings
+            [name, _named(names, results.source(name)), *text] for name, text in texts.items()
         ],
-        "pairs": pairs,
-        "events": [_event(event, results, chosen) for event in chosen.events],
+        "pairs": [_pair(pair, chosen, names) for pair in chosen.pairs],
+        "events": [_event(event, texts, chosen) for event in chosen.events],
         "review": _review(chosen),
         "names": list(names),
     }
@@ -65,8 +64,8 @@ def _pair(pair: pb.PairDecision, chosen: Selection, names: dict[str, int]) -> li
     ]
 
 
-def _event(event: pb.CanonicalEvent, results: Results, chosen: Selection) -> list[Any]:
-    members = [results.shown(name) for name in event.listing_ids]
+def _event(event: pb.CanonicalEvent, shown_as: dict[str, Shown], chosen: Selection) -> list[Any]:
+    members = [shown_as[name] for name in event.listing_ids]
     place = {name: at for at, name in enumerate(event.listing_ids)}
     texts = [
         next((at for at, member in enumerate(members) if member[index] == text), text)

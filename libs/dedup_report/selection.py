@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a page may hold: a page of the defaults with long texts has about 100 MB."""
+    """How much a page may hold; a listing has at most about 2,000 characters, usually 300."""
 
     listings: int = 60_000
     judgements: int = 5_000

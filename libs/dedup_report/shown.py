@@ -10,7 +10,8 @@ from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 
 MAX_TEXT = 300
 MAX_LINE = 160
-MAX_ITEMS = 12
+MAX_ITEM = 60
+MAX_ITEMS = 10
 EN_DASH = "\u2013"
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -65,7 +66,7 @@ def shown(one: dict[str, Any]) -> Shown:
         when=_few([_when(entry) for entry in _items(one.get("event_dates"))]),
         venue=cut(_text(place.get("name"))),
         address=cut(_address({name: _text(value) for name, value in place.items()})),
-        categories=_few([cut(_text(item)) for item in _items(one.get("categories"))]),
+        categories=_few([cut(_text(item), MAX_ITEM) for item in _items(one.get("categories"))]),
         text=cut(_text(one.get("description")) or _text(one.get("short_description")), MAX_TEXT),
     )
 
@@ -104,7 +105,7 @@ def _when(entry: Any) -> str:
     first, last, start, end = (_text(entry.get(name)) for name in names)
     days = f"{_day(first)} to {_day(last)}" if last and last != first else _day(first)
     times = f"{_time(start)}{EN_DASH}{_time(end)}" if start and end else _time(start)
-    return cut(f"{days} {times}".strip())
+    return cut(f"{days} {times}".strip(), MAX_ITEM)
 
 
 def _day(text: str) -> str:

@@ -35,19 +35,32 @@ const marked = (text, common) =>
     return key && !common.has(key) ? el("mark", {}, part) : part;
   });
 
+/** Calls the action of a key, unless it is typed into a field or meant for the browser. */
+const keys = (actions) => (event) => {
+  if (event.target.matches("input, select") || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!Object.hasOwn(actions, event.key)) return;
+  event.preventDefault();
+  actions[event.key]();
+};
+
 /** A list in pages of 50; `render` makes one item. Only the page on screen is in the document. */
 const PAGE = 50;
 const paged = (place, items, render, noun) => {
   const pages = Math.ceil(items.length / PAGE);
   let page = 0;
-  const list = el("div", { class: "list" });
+  const go = (by) => {
+    const items = [...list.children];
+    const to = items[items.findIndex((item) => item.contains(document.activeElement)) + by];
+    (to?.querySelector(":scope > summary") ?? to)?.focus();
+  };
+  const list = el("div", { class: "list", onkeydown: keys({ j: () => go(1), k: () => go(-1) }) });
   const status = el("span", { role: "status" });
   const turn = (to) => {
     page = to;
     const shown = items.slice(page * PAGE, (page + 1) * PAGE);
     list.replaceChildren(...shown.map((item, at) => render(item, at)));
     const from = spaced(page * PAGE + 1), until = spaced(page * PAGE + shown.length);
-    status.textContent = items.length ? `${from}–${until} of ${plural(items.length, noun)}` : `No ${noun} fits.`;
+    status.textContent = items.length ? `${from} to ${until} of ${plural(items.length, noun)}` : `No ${noun} fits.`;
     back.disabled = page === 0;
     next.disabled = page >= pages - 1;
   };

@@ -70,7 +70,7 @@ const why = (event) => {
   const found = (pairsOf.get(event) ?? []).toSorted((a, b) => a[6] - b[6]);
   const place = new Map(event[1].map((at, n) => [at, letter(n)]));
   const possible = (event[1].length * (event[1].length - 1)) / 2;
-  const block = (pair) => el("section", { class: "why", tabindex: "-1", onkeydown: pairKeys(pair) },
+  const block = (pair) => el("section", { class: "why", onkeydown: pairKeys(pair) },
     el("h4", {}, `${place.get(pair[0])} – ${place.get(pair[1])}`), verdict(pair), waterfall(pair), judgeButtons(pair));
   const few = found.slice(0, PAGE);
   const missing = possible - found.length;

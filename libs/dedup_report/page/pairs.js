@@ -79,20 +79,11 @@ const brief = (listing, other) => {
     listing[TEXT] ? el("p", { class: "text" }, listing[TEXT]) : null);
 };
 
-const pairKeys = (pair) => (event) => {
-  if (event.target.matches("input, select") || event.ctrlKey || event.metaKey || event.altKey) return;
-  const here = event.currentTarget;
-  const act = {
-    s: () => judge(pair, KINDS.same),
-    d: () => judge(pair, KINDS.different),
-    u: () => judge(pair, null),
-    j: () => here.nextElementSibling?.focus(),
-    k: () => here.previousElementSibling?.focus(),
-  }[event.key];
-  if (!act) return;
-  event.preventDefault();
-  act();
-};
+const pairKeys = (pair) => keys({
+  s: () => judge(pair, KINDS.same),
+  d: () => judge(pair, KINDS.different),
+  u: () => judge(pair, null),
+});
 
 /** A pair to judge. */
 const pairCard = (pair) => {

@@ -74,7 +74,8 @@ def shown(one: dict[str, Any]) -> Shown:
 def cut(text: str, longest: int = MAX_LINE) -> str:
     """Return a text in one line, shortened to a number of characters."""
     line = " ".join(text[: longest * 4].split())
-    return line if len(line) <= longest else line[: longest - 1] + "…"
+    whole = len(line) <= longest and len(text) <= longest * 4
+    return line if whole else line[: longest - 1] + "…"
 
 
 def _few(items: Sequence[str]) -> list[str]:

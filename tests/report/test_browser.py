@@ -15,6 +15,28 @@ pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium here")
 Opened = Callable[[Results], Page]
 HOSTILE = "<script>hacked=1</script><img src=x onerror='hacked=1'></script>"
 
+CONTRASTS = """(() => {
+  const channels = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = (text) => channels(text).slice(0, 3)
+    .map((c) => c / 255)
+    .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, at) => sum + c * [0.2126, 0.7152, 0.0722][at], 0);
+  const behind = (node) => {
+    const colour = getComputedStyle(node).backgroundColor;
+    return (channels(colour)[3] ?? 1) === 0 && node.parentElement ? behind(node.parentElement) : colour;
+  };
+  const found = [];
+  for (const node of document.body.querySelectorAll("*")) {
+    const own = [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
+    if (!own || !node.checkVisibility() || node.matches("script, .unseen, title, :disabled")) continue;
+    const style = getComputedStyle(node);
+    const [one, other] = [light(node instanceof SVGElement ? style.fill : style.color), light(behind(node))];
+    const contrast = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+    found.push([contrast, node.tagName, String(node.className.baseVal ?? node.className), node.textContent.slice(0, 20)]);
+  }
+  return found;
+})()"""
+
 
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Page, Path]]:
@@ -52,6 +74,16 @@ def three() -> Results:
     pairs = [pair("a", "b", 0.8), pair("a", "c", 0.7), pair("b", "c", 0.76, **veto)]
     merged = event(["a", "b"], "time_conflict", title="Orgelkonzert im Dom")
     return results(listings, [merged, event(["c"])], pairs)
+
+
+def shaded() -> Results:
+    """Return a batch that shows every shade of the matrix, a gap, a flag and each decision."""
+    names = [(f"m{depth}{at}", f"n{depth}{at}") for depth in range(1, 6) for at in range(depth)]
+    listings = [listing(one, source="base") for one, _ in names]
+    listings += [listing(other, source=f"source{other[1]}") for _, other in names]
+    listings[0].location.ClearField("name")
+    pairs = [pair(*one, score / 10) for one, score in zip(names, (3, 6, 9) * 5, strict=True)]
+    return results(listings, [event(one, "time_conflict") for one in names], pairs)
 
 
 def texts(tab: Page, selector: str) -> list[str]:
@@ -272,6 +304,23 @@ def test_the_facts_need_no_script(opened: Opened, chromium: tuple[Page, Path]) -
     for fact in ("live from ConfigService", "high 0.75", "Sources that overlap", "need JavaScript"):
         assert fact in text
     assert 'class="card' not in text
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_stands_out_from_its_background(opened: Opened, scheme: str) -> None:
+    """WCAG 2.1, 1.4.3: a contrast of at least 4.5."""
+    tab = opened(shaded())
+    tab.run("localStorage.clear()")
+    tab.reload()
+    tab.look(scheme=scheme)
+    click(tab, "#events .tick input", 1)
+    tab.run("document.querySelectorAll('#events .pairs').forEach((one) => { one.open = true })")
+    click(tab, "#review .pair .same")
+    click(tab, "#review .pair .different", 1)
+    contrasts = tab.run(CONTRASTS)
+    shown = {style for *_, styles, _ in contrasts for style in styles.split()}
+    assert shown >= {*(f"shade{depth}" for depth in range(6)), "none", "yes", "maybe", "no"}
+    assert [one for one in contrasts if one[0] < 4.5] == []
 
 
 @pytest.mark.parametrize("width", [360, 1280])

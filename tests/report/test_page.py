@@ -249,6 +249,7 @@ def test_the_facts_name_config_rules_and_reasons():
         assert fact in told
     assert "event_dates[].datenot a date3" in told
     assert "recordbroken1" in told
+    assert "1 not the default" in told
 
 
 def test_an_empty_batch_has_a_page():

@@ -35,6 +35,16 @@ class Scoring(Section):
     geo: Number = weight(0.25, "Weight of the place signal.")
     title: Number = weight(0.30, "Weight of the title signal.")
     description: Number = weight(0.15, "Weight of the description signal.")
+    same_source_odds: Number = setting(
+        0.5, "Factor on the odds of a pair of one source: a source rarely repeats itself.",
+        "factor", 0.1, 10,
+    )  # fmt: skip
+    other_source_odds: Number = setting(
+        1.3, "Factor on the odds of a pair of two sources.", "factor", 0.1, 10
+    )
+    other_city_odds: Number = setting(
+        0.6, "Factor on the odds of a pair in two cities.", "factor", 0.1, 10
+    )
 
 
 class Thresholds(Section):
@@ -59,6 +69,9 @@ class Geo(Section):
         1.0, "Below this distance the venue names are compared too.", "km", 0, 1000
     )
     venue_mismatch_factor: Number = score(0.5, "Factor for near places with unlike venue names.")
+    venue_words_share: Number = score(
+        0.8, "Share of the likeness of venue names that is rare words in common."
+    )
 
 
 class Date(Section):
@@ -79,6 +92,14 @@ class Date(Section):
     unknown_time_factor: Number = score(
         0.9, "Time factor of a shared day when either start time is unknown."
     )
+    other_source_factor: Number = score(
+        0.25, "Least time factor between two sources: one names the doors, the other the start."
+    )
+    shifted_factor: Number = score(
+        0.55,
+        "Least time factor between two sources exactly one or two hours apart: badly converted.",
+    )
+    unknown_date_score: Number = score(0.5, "Score when either listing names no date.")
 
 
 class TitleBlend(Section):
@@ -100,6 +121,24 @@ class Title(TitleBlend):
     cross_source_type: TitleBlend = Field(
         default=TitleBlend(),
         description="The blend for an article (`artikel`) against a list entry (`terminliste`).",
+    )
+    coverage_share: Number = score(
+        0.5, "Share of the evidence that is rare title words found in the other listing."
+    )
+    one_sided_share: Number = score(
+        0.5,
+        "Share of the coverage that is its better direction: one title says more than the other.",
+    )
+    left_over_penalty: Number = score(
+        0.15, "Evidence that title words left over on both sides take away: Beginners, Advanced."
+    )
+    number_penalty: Number = score(
+        0.4, "Evidence that different numbers in both titles take away: Part 1, Part 2."
+    )
+    evidence_floor: Number = setting(-0.2, "Evidence at which the score is 0.", "score", -1, 0.5)
+    evidence_ceiling: Number = setting(0.85, "Evidence at which the score is 1.", "score", 0.51, 2)
+    same_text_score: Number = score(
+        0.7, "Least score of two listings with one long description: a changed title."
     )
 
 

@@ -100,3 +100,14 @@ class TextTables(Section):
         max_length=1000,
         description="Names that count as one city.",
     )  # fmt: skip
+    vague_places: list[Text] = Field(
+        default=[
+            "innenstadt", "altstadt", "stadtmitte", "ortsmitte", "ortskern", "stadtkern",
+            "stadtzentrum", "zentrum", "fussgängerzone", "stadtgebiet", "gemeindegebiet",
+            "verschiedene orte", "diverse orte", "verschiedene veranstaltungsorte", "online",
+            "city centre", "city center", "town centre", "town center", "downtown",
+            "high street", "various", "various venues", "various locations",
+        ],
+        max_length=1000,
+        description="Venue names that say no more than the city does.",
+    )  # fmt: skip

@@ -76,12 +76,30 @@ def test_a_rare_title_word_pairs_without_any_place() -> None:
 
 def test_only_the_rarest_title_words_become_keys() -> None:
     raw = [
-        listing("a", "2027-05-08", title="Konzert Krakeelia"),
-        listing("b", "2027-05-08", title="Konzert Wimmelrum"),
+        listing("a", "2027-05-08", title="Konzert Krakeelia Burg"),
+        listing("b", "2027-05-08", title="Konzert Wimmelrum Turm"),
         listing("c", "2027-05-08", title="Konzert"),
         listing("d", "2027-05-08", title="Konzert"),
     ]
     assert found(raw, use_title=True, title_words=1) == {("c", "d")}
+
+
+def test_a_title_word_that_stands_in_the_text_of_the_other_pairs() -> None:
+    raw = [
+        listing("a", "2027-05-08", title="Krakeelia"),
+        listing("b", "2027-05-08", title="Musiknacht") | {"description": "Es spielt Krakeelia."},
+        listing("c", "2027-05-08", title="Flohmarkt") | {"description": "Vom Keller bis zum Dach."},
+    ]
+    assert found(raw, use_title=True) == {("a", "b")}
+
+
+def test_a_rare_word_of_the_venue_pairs_long_and_short_names() -> None:
+    raw = [
+        listing("a", "2027-05-08", name="Kongresszentrum Mühlengarten"),
+        listing("b", "2027-05-08", name="Mühlengarten"),
+        listing("c", "2027-05-08", name="Ochsen"),
+    ]
+    assert found(raw, use_venue=True) == {("a", "b")}
 
 
 def test_a_venue_pairs_across_cities_in_any_word_order() -> None:

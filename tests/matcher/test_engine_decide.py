@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dedup_model.matching_config import (
     CategoryWeight,
@@ -14,7 +16,14 @@ from dedup_model.matching_config import (
 )
 from matcher_service.engine.blocking import Pairs
 from matcher_service.engine.columns import table_of
-from matcher_service.engine.decide import REASONS, PairDecision, decide, reasons, reported
+from matcher_service.engine.decide import (
+    REASONS,
+    PairDecision,
+    decide,
+    reasons,
+    reported,
+    shifted,
+)
 from matcher_service.engine.records import read
 from matcher_service.engine.scoring import Signals
 
@@ -63,6 +72,53 @@ def test_a_veto_of_0_is_off() -> None:
 def test_a_tie_does_not_depend_on_float_noise(scores: tuple[float, float, float, float]) -> None:
     assert decided(scores)[0].combined == 0.35
     assert decided(scores)[0].reason == "below_low"
+
+
+ODDS = Scoring(same_source_odds=0.5, other_source_odds=2.0, other_city_odds=0.1)
+
+
+@pytest.mark.parametrize(
+    ("sources", "cities", "expected"),
+    [
+        (("a", "a"), ("Lahr", "Lahr"), 0.6),
+        (("a", "b"), ("Lahr", "Lahr"), 6 / 7),
+        (("a", "b"), ("Lahr", "Kehl"), 3 / 8),
+        (("a", "b"), ("Lahr", None), 6 / 7),
+        (("a", None), ("Lahr", "Lahr"), 0.75),
+    ],
+)
+def test_the_odds_of_a_pair_depend_on_its_sources_and_cities(
+    sources: tuple[str, str | None], cities: tuple[str, str | None], expected: float
+) -> None:
+    config = MatchingConfig(scoring=ODDS)
+    raw: list[dict[str, Any]] = [
+        {"id": name, "title": "x", "source_code": source, "location": {"city": city}}
+        for name, source, city in zip("12", sources, cities, strict=True)
+    ]
+    raw += [
+        {"id": "3", "title": "x", "source_code": "a"},
+        {"id": "4", "title": "x", "source_code": "c"},
+    ]
+    table = table_of(read(raw, config).listings, config, lambda _: None)
+    pairs = Pairs(np.array([0]), np.array([1]))
+    signals = Signals(*[np.array([0.75])] * 4)
+    assert decide(table, pairs, signals, config).combined[0] == pytest.approx(expected)
+
+
+def test_a_batch_of_one_source_has_no_odds_of_sources() -> None:
+    config = MatchingConfig(scoring=ODDS)
+    raw = [{"id": name, "title": "x", "source_code": "a"} for name in "12"]
+    table = table_of(read(raw, config).listings, config, lambda _: None)
+    signals = Signals(*[np.array([0.75])] * 4)
+    pairs = Pairs(np.array([0]), np.array([1]))
+    assert decide(table, pairs, signals, config).combined[0] == 0.75
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0.1, 10))
+def test_odds_keep_the_order_and_the_ends_of_scores(one: float, two: float, odds: float) -> None:
+    low, high = shifted(np.array([min(one, two), max(one, two)]), np.full(2, odds))
+    assert 0.0 <= low <= high <= 1.0
+    assert list(shifted(np.array([0.0, 1.0]), np.full(2, odds))) == [0.0, 1.0]
 
 
 def test_weights_are_divided_by_their_sum() -> None:

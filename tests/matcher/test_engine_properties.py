@@ -90,3 +90,39 @@ def test_a_pair_scores_the_same_alone_and_among_other_pairs(raw: list[dict[str, 
     for k in range(len(left)):
         alone = score(table, Pairs(left[k : k + 1], right[k : k + 1]), CONFIG, lambda *_: None)
         assert [getattr(alone, n)[0] for n in NAMES] == [getattr(together, n)[k] for n in NAMES]
+
+
+MINUTES = st.integers(1, 1439)
+SOURCES = st.sampled_from(["a", "b"])
+
+
+def clock(minutes: int) -> str:
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"
+
+
+@given(MINUTES, MINUTES, SOURCES)
+def test_a_start_that_agrees_never_scores_below_another(one: int, two: int, source: str) -> None:
+    first = {"event_dates": [{"date": DAY, "start_time": clock(one)}], "source_code": "a"}
+    other = {"event_dates": [{"date": DAY, "start_time": clock(two)}], "source_code": source}
+    assert signals(first, other).date[0] <= signals(first, first).date[0] == 1.0
+
+
+@given(DATES, DATES, TIMES)
+def test_a_shared_show_never_lowers_the_date_score_of_single_days(
+    one: dict[str, Any], two: dict[str, Any], time: str
+) -> None:
+    single = [{"date": DAY, "start_time": entry["start_time"]} for entry in (one, two)]
+    shared = {"date": DAY, "start_time": time}
+    before = signals({"event_dates": single[:1]}, {"event_dates": single[1:]})
+    after = signals({"event_dates": [single[0], shared]}, {"event_dates": [single[1], shared]})
+    assert before.date[0] <= after.date[0] == 1.0
+
+
+NAMED = st.sampled_from(["Krakeelia", "Wimmelrum spielt", "Orgel Abend", "Tee mit Rosen"])
+
+
+@given(NAMED, NAMED)
+def test_a_text_that_names_the_other_title_never_lowers_the_title_score(one: str, two: str) -> None:
+    silent = signals({"title": one, "description": TEXT}, {"title": two})
+    naming = signals({"title": one, "description": f"{TEXT} {two}"}, {"title": two})
+    assert silent.title[0] <= naming.title[0]

@@ -92,6 +92,22 @@ def test_other_days_score_nothing() -> None:
     assert date_score(on({}), on({"date": "2027-05-09"})) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("sources", "start", "expected"),
+    [
+        (("a", "b"), "20:00", 0.55),
+        (("a", "b"), "20:30", 0.25),
+        (("a", "a"), "20:00", 0.0),
+        (("a", None), "20:00", 0.0),
+    ],
+)
+def test_two_sources_may_name_shifted_times_or_the_doors(
+    sources: tuple[str, str | None], start: str, expected: float
+) -> None:
+    one = on({"start_time": "18:00"}) | {"source_code": sources[0]}
+    assert date_score(one, on({"start_time": start}) | {"source_code": sources[1]}) == expected
+
+
 def test_shows_of_a_day_are_a_set() -> None:
     both = on({"start_time": "15:00"}, {"start_time": "20:00"})
     assert date_score(both, on({"start_time": "20:00"})) == 1.0
@@ -129,16 +145,18 @@ HALL = {"city": "Lahr", "name": "Stadthalle"}
         (HALL, HALL, 1.0),
         (HALL, {"city": "77933 Lahr", "name": "STADTHALLE"}, 1.0),
         ({"city": "Lahr"}, {"city": "Lahr"}, 0.75),
-        (HALL, {"city": "Lahr", "name": "Zum Goldenen Ochsen"}, 0.35),
+        (HALL, {"city": "Lahr", "name": "Zum Goldenen Ochsen"}, 0.45),
         ({"city": "Lahr"}, {"city": "Kehl"}, 0.1),
         (HALL, {"city": "Kehl", "name": "Zum Goldenen Ochsen"}, 0.0),
-        (HALL, {"city": "Kehl", "name": "Stadthalle"}, 0.5),
-        (HALL | {"street": "Ring 4"}, HALL | {"name": "Zum Ochsen", "street": "Am Bach"}, 0.2),
+        (HALL, {"city": "Kehl", "name": "Stadthalle"}, 0.3),
+        (HALL | {"street": "Ring 4"}, HALL | {"name": "Zum Ochsen", "street": "Am Bach"}, 0.3),
         ({"name": "Stadthalle"}, HALL, 0.9),
-        ({"name": "Stadthalle"}, {"name": "Zum Goldenen Ochsen"}, 0.25),
+        ({"name": "Stadthalle"}, {"name": "Zum Goldenen Ochsen"}, 0.1),
         ({}, HALL, 0.5),
         ({"city": "Haltern"}, {"city": "Haltern am See"}, 0.75),
         ({"city": "Lahr", "name": "Lahr"}, HALL, 0.75),
+        ({"city": "Lahr", "name": "Innenstadt"}, HALL, 0.75),
+        ({"city": "Lahr", "name": "Altstadt Lahr"}, HALL, 0.75),
     ],
 )
 def test_the_address_is_evidence_where_coordinates_are_missing(
@@ -194,13 +212,40 @@ def test_spellings_of_one_title_score_high(one: str, two: str) -> None:
     assert title_score(one, two) > 0.7
 
 
-def test_unlike_titles_score_nothing() -> None:
-    assert title_score("Orgelabend", "Töpferkurs für Kinder") == 0.0
+def test_unlike_titles_stay_under_the_veto() -> None:
+    unlike = title_score("Orgelabend", "Töpferkurs für Kinder")
+    assert unlike < CONFIG.thresholds.title_veto - 0.05
 
 
 def test_words_left_over_on_both_sides_are_evidence_against() -> None:
     extended = title_score("Kinderball", "Kinderball Zunfthaus")
     assert extended > title_score("Kinderball Rathaus", "Kinderball Zunfthaus")
+
+
+def test_different_numbers_part_titles() -> None:
+    assert title_score("Yoga Gruppe 1", "Yoga Gruppe 2") < title_score(
+        "Yoga Gruppe 1", "Yoga Gruppe"
+    )
+
+
+def test_one_long_text_under_two_titles_is_a_changed_title() -> None:
+    one = {"title": "Orgelabend", "description": TEXT}
+    assert signals(one, {"title": "Töpfern", "description": TEXT}).title[0] == 0.7
+
+
+def test_a_text_that_many_titles_carry_says_little() -> None:
+    raw = [{"id": str(i), "title": f"Film{'abcdefgh'[i]}", "description": TEXT} for i in range(8)]
+    raw += [raw[0] | {"id": "8"}]
+    table = table_of(read(raw, CONFIG).listings, CONFIG, lambda _: None)
+    found = score(table, Pairs(np.array([0, 0]), np.array([1, 8])), CONFIG, lambda *_: None)
+    assert found.title[0] < 0.7
+    assert found.description[0] == pytest.approx(0.3 + 0.7 * 2 / 8)
+    assert found.description[1] == 1.0
+
+
+def test_a_common_part_of_compounds_is_evidence() -> None:
+    apart = title_score("Hemdglunker in Lahr", "Orgelabend")
+    assert title_score("Hemdglunker in Lahr", "Großer Hemdglunkerumzug") > apart + 0.2
 
 
 def test_a_title_found_in_the_other_text_is_evidence_for() -> None:

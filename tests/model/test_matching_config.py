@@ -79,6 +79,7 @@ SEED = {
 
 ONCE_CODE = {
     "date.unknown_time_factor",
+    "date.unknown_date_score",
     "description.both_missing_score",
     "description.one_missing_score",
     "description.unlike_score",
@@ -95,6 +96,24 @@ ONCE_CODE = {
     "canonical.min_title_length",
 }
 """What the earlier system had in its code."""
+
+NEW = {
+    "scoring.same_source_odds",
+    "scoring.other_source_odds",
+    "scoring.other_city_odds",
+    "geo.venue_words_share",
+    "date.other_source_factor",
+    "date.shifted_factor",
+    "title.coverage_share",
+    "title.one_sided_share",
+    "title.evidence_floor",
+    "title.evidence_ceiling",
+    "title.same_text_score",
+    "title.left_over_penalty",
+    "title.number_penalty",
+    "text.vague_places",
+}
+"""What the earlier system did not have."""
 
 
 def sections(schema: type[Section] = MatchingConfig) -> Iterator[type[Section]]:
@@ -155,8 +174,8 @@ def test_a_default_is_the_earlier_systems_value(path: str, value: Any):
     assert type(found) is type(value)
 
 
-def test_every_leaf_is_a_setting_of_the_earlier_system_or_was_once_code():
-    assert {".".join(path) for path in tree.leaf_paths()} == set(SEED) | ONCE_CODE
+def test_every_leaf_is_a_setting_of_the_earlier_system_or_was_once_code_or_is_new():
+    assert {".".join(path) for path in tree.leaf_paths()} == set(SEED) | ONCE_CODE | NEW
 
 
 def test_the_defaults_are_valid_and_give_no_warning():

@@ -8,10 +8,13 @@ import numpy as np
 
 from dedup_model.matching_config import Blocking
 from matcher_service.engine.columns import NO_DAY, Ints, Shows, Table
+from matcher_service.engine.words import Matrix
 
 EARTH_RADIUS_KM = 6371.0
 CHUNK_PAIRS = 4_000_000
 """Pairs that are expanded at a time, to bound memory; a block of any size is split exactly."""
+VENUE_WORDS = 2
+"""Rarest words of a venue's name that become keys."""
 MIN_KEY_WORD = 3
 """Characters of a title word that may become a key."""
 
@@ -34,9 +37,10 @@ class Pairs:
 def candidates(table: Table, blocking: Blocking, progress: Callable[[int, int], None]) -> Pairs:
     """Return every pair that shares a day and a key; `progress` hears pairs done and in all.
 
-    Keys: the head of the city's name, a geo cell or its neighbour, one of the rarest title words,
-    the venue's name. Listings without any date meet on title words and venue only, so that batches
-    without dates do not pair everything in a town. Shows before 03:00 also key the day before.
+    Keys: the head of the city's name, a geo cell or its neighbour, a rare title word that stands
+    anywhere in the other listing, a rare word of the venue's name. Listings without any date meet
+    on their own title words and the whole venue only, so that batches without dates do not pair
+    everything in a town. Shows before 03:00 also key the day before.
     """
     days = _days(table)
     size = len(table.ids)
@@ -73,8 +77,14 @@ def _keys(table: Table, blocking: Blocking) -> Iterator[tuple[Ints, Ints, bool]]
     if blocking.use_geo:
         yield (*_cells(table, blocking.geo_cell_km), False)
     if blocking.use_title:
-        yield (*_rare_words(table, blocking.title_words), True)
+        lengths = np.array([len(word) for word in table.title_vocabulary], np.int64)
+        count = blocking.title_words
+        yield (*_rare_words(table.title_words.presence, lengths, count), True)
+        yield (*_rare_words(table.found_words, lengths, 2 * count), False)
     if blocking.use_venue:
+        venues = table.venue_words.presence
+        lengths = np.full(venues.shape[1], MIN_KEY_WORD)
+        yield (*_rare_words(venues, lengths, VENUE_WORDS), False)
         rows = np.flatnonzero(table.venue.known)
         yield rows, table.venue.codes[rows], True
 
@@ -101,14 +111,12 @@ def _cells(table: Table, edge_km: float) -> tuple[Ints, Ints]:
     return np.tile(rows, 8), np.concatenate(corners)
 
 
-def _rare_words(table: Table, count: int) -> tuple[Ints, Ints]:
-    """Return each listing's rarest title words as keys, ties by the word."""
-    weights = table.title_words.presence
-    lengths = np.array([len(word) for word in table.title_vocabulary], np.int64)
-    frequency = np.bincount(weights.indices, minlength=weights.shape[1])
-    rows = np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr))
-    kept = lengths[weights.indices] >= MIN_KEY_WORD if len(lengths) else np.empty(0, bool)
-    rows, words = rows[kept], weights.indices[kept].astype(np.int64)
+def _rare_words(presence: Matrix, lengths: Ints, count: int) -> tuple[Ints, Ints]:
+    """Return the rarest words of each row as keys, ties by the word."""
+    frequency = np.bincount(presence.indices, minlength=presence.shape[1])
+    rows = np.repeat(np.arange(presence.shape[0]), np.diff(presence.indptr))
+    kept = lengths[presence.indices] >= MIN_KEY_WORD if len(lengths) else np.empty(0, bool)
+    rows, words = rows[kept], presence.indices[kept].astype(np.int64)
     order = np.lexsort((words, frequency[words], rows))
     rows, words = rows[order], words[order]
     rank = np.arange(len(rows)) - np.searchsorted(rows, rows)

@@ -2,22 +2,27 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from dedup_model.matching_config import MatchingConfig
 from matcher_service.engine.normalise import Cities, Titles, city_head, fold, words_of
 from matcher_service.engine.records import EventDate, Listing
+from matcher_service.engine.words import (
+    Compounds,
+    Matrix,
+    Words,
+    index_of,
+    matrix_of,
+    stem,
+    words_in,
+)
 
 Ints: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
 Bools: TypeAlias = NDArray[np.bool_]
-Matrix: TypeAlias = Any
-"""A scipy CSR matrix with a row a listing and a column a word."""
 
 UNKNOWN_TIME = -1
 NO_DAY = 0
@@ -28,13 +33,6 @@ OWN_PLACE_WEIGHT = 0.25
 """Weight of a title word that only repeats the listing's city or venue."""
 MAX_NAME, MAX_TEXT = 500, 2000
 """Characters of titles, places and descriptions that are compared: similarity is quadratic."""
-MIN_HALF = 4
-"""Characters of each half of a compound that is read as two words."""
-BACKGROUND = 1000
-"""Listings, each with other words, that are added to a batch when words are counted.
-
-They keep a word's rarity meaningful in a batch of two listings.
-"""
 
 
 def rounded(values: Any) -> Floats:
@@ -75,18 +73,6 @@ class Shows:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """Words of a text column: `weights` holds each word's rarity, `mass` the sum of a row.
-
-    `presence` is 1 where the word stands.
-    """
-
-    weights: Matrix
-    presence: Matrix
-    mass: Floats
-
-
-@dataclass(frozen=True, slots=True)
 class Table:
     """A batch in columns; row i is the listing with the i-th smallest id."""
 
@@ -97,6 +83,7 @@ class Table:
     city_head: Texts
     is_short_city: Bools
     venue: Texts
+    venue_words: Words
     street: Texts
     point: Floats
     """Latitude, longitude and confidence a row; NaN is unknown."""
@@ -104,12 +91,17 @@ class Table:
     title_joined: Texts
     title_words: Words
     title_vocabulary: tuple[str, ...]
+    title_numbers: Matrix
+    """Presence of the numbers among the title words."""
     found_words: Matrix
-    """Presence of the title vocabulary in title, texts and venue."""
+    """Presence of the title vocabulary in title, texts and place."""
     text: Texts
     text_plain: Texts
     """Descriptions in reading order; `text` and `title` have sorted words."""
+    text_titles: Ints
+    """How many titles carry each distinct text of `text`."""
     text_words: Words
+    source: Texts
     is_article: Bools
     is_entry: Bools
     categories: tuple[frozenset[str], ...]
@@ -120,42 +112,73 @@ def table_of(
 ) -> Table:
     """Prepare the listings, which are sorted by id; `progress` hears how many are done."""
     titles, cities = Titles(config.text), Cities(config.text.city_aliases)
+    vague = frozenset(map(fold, config.text.vague_places))
     prepared = []
     for done, listing in enumerate(listings):
         if done % 1000 == 0:
             progress(done)
-        prepared.append(_prepared(listing, titles, cities))
+        prepared.append(_prepared(listing, titles, cities, vague))
     return _table(listings, prepared)
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     title: str
-    title_words: list[str]
     text: str
-    text_words: list[str]
+    more: str
     city: str
     venue: str
     street: str
     categories: frozenset[str]
 
 
-def _prepared(listing: Listing, titles: Titles, cities: Cities) -> _Prepared:
+def _prepared(listing: Listing, titles: Titles, cities: Cities, vague: frozenset[str]) -> _Prepared:
     place, respell = listing.location, titles.synonyms.text
     title = titles.normal(listing.title).text[:MAX_NAME]
-    text = respell(fold(listing.description) or fold(listing.short_description))[:MAX_TEXT]
+    long, short = respell(fold(listing.description)), respell(fold(listing.short_description))
     city, venue = cities.normal(place.city)[:MAX_NAME], fold(place.name)[:MAX_NAME]
     street = fold(f"{place.street or ''} {place.street_no or ''}".replace("Str.", "Straße"))
     return _Prepared(
         title,
-        words_of(title),
-        text,
-        words_of(text),
+        (long or short)[:MAX_TEXT],
+        (short if long else "")[:MAX_TEXT],
         city,
-        "" if venue in {city, fold(place.city)} else venue,
+        _named(venue, {city, fold(place.city)}, vague),
         _street(street)[:MAX_NAME],
         frozenset(respell(fold(name)) for name in listing.categories),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The stems and compound parts of every column that is compared word by word."""
+
+    title: list[list[str]]
+    text: list[list[str]]
+    venue: list[list[str]]
+    found: list[list[str]]
+    """What a listing says anywhere."""
+    place: list[list[str]]
+
+
+def _parts(rows: list[_Prepared]) -> _Parts:
+    split = [(words_of(row.title), words_of(row.text), words_of(row.venue)) for row in rows]
+    compounds = Compounds({word for columns in split for words in columns for word in words})
+    title, text, venue = (
+        [compounds.parts(columns[index]) for columns in split] for index in range(3)
+    )
+    more = [compounds.parts([*row.more.split(), *row.street.split()]) for row in rows]
+    city = [compounds.parts(row.city.split()) for row in rows]
+    columns = zip(title, text, venue, more, city, strict=True)
+    found = [sorted({word for words in row for word in words}) for row in columns]
+    place = [sorted({*one, *two}) for one, two in zip(venue, city, strict=True)]
+    return _Parts(title, text, venue, found, place)
+
+
+def _named(venue: str, cities: set[str], vague: frozenset[str]) -> str:
+    """Return a venue's name; empty where it says no more than the city."""
+    short = next((venue.removesuffix(f" {city}") for city in sorted(cities) if city), venue)
+    return "" if venue in cities or short in vague else venue
 
 
 def _street(folded: str) -> str:
@@ -164,9 +187,12 @@ def _street(folded: str) -> str:
 
 
 def _table(listings: Sequence[Listing], rows: list[_Prepared]) -> Table:
-    title_index = _index(row.title_words for row in rows)
-    text_index = _index(row.text_words for row in rows)
-    found = (_findable(row, title_index) for row in rows)
+    parts = _parts(rows)
+    title, text = (
+        _texts(_sorted_words(value) for value in column)
+        for column in ([row.title for row in rows], [row.text for row in rows])
+    )
+    title_index, venue_index = index_of(parts.title), index_of(parts.venue)
     return Table(
         ids=tuple(listing.id for listing in listings),
         shows=_shows(listings, late=False),
@@ -175,35 +201,26 @@ def _table(listings: Sequence[Listing], rows: list[_Prepared]) -> Table:
         city_head=_texts(city_head(row.city) for row in rows),
         is_short_city=np.array([row.city == city_head(row.city) for row in rows], bool),
         venue=_texts(_sorted_words(row.venue) for row in rows),
+        venue_words=words_in(parts.venue, venue_index, _own_city(rows, parts.venue)),
         street=_texts(row.street for row in rows),
         point=_points(listings),
-        title=_texts(_sorted_words(row.title) for row in rows),
+        title=title,
         title_joined=_texts(row.title.replace(" ", "") for row in rows),
-        title_words=_words([row.title_words for row in rows], title_index, _own_places(rows)),
+        title_words=words_in(parts.title, title_index, _own_places(parts)),
         title_vocabulary=tuple(title_index),
-        found_words=_matrix([sorted(words) for words in found], title_index),
-        text=_texts(_sorted_words(row.text) for row in rows),
+        title_numbers=matrix_of([_numbers(words) for words in parts.title], title_index),
+        found_words=matrix_of(
+            [[word for word in words if word in title_index] for words in parts.found], title_index
+        ),
+        text=text,
         text_plain=_texts(row.text for row in rows),
-        text_words=_words([row.text_words for row in rows], text_index, None),
+        text_titles=_carriers(text, title),
+        text_words=words_in(parts.text, index_of(parts.text)),
+        source=_texts(listing.source_code or "" for listing in listings),
         is_article=np.array([listing.source_type == "artikel" for listing in listings], bool),
         is_entry=np.array([listing.source_type == "terminliste" for listing in listings], bool),
         categories=tuple(row.categories for row in rows),
     )
-
-
-def _findable(row: _Prepared, vocabulary: dict[str, int]) -> set[str]:
-    """Return the title words that a listing holds: whole, as two neighbours, or as two halves."""
-    title, words = row.title.split(), {*row.text_words, *row.venue.split()}
-    neighbours = {first + second for first, second in pairwise(title)}
-    halves = {half for word in title for half in _halves(word, vocabulary)}
-    return {*row.title_words, *words, *neighbours, *halves} & vocabulary.keys()
-
-
-def _halves(word: str, vocabulary: dict[str, int]) -> tuple[str, str] | tuple[()]:
-    """Return the two title words that a compound is made of, if any; `RepairCafe`."""
-    cuts = range(MIN_HALF, len(word) - MIN_HALF + 1)
-    split = ((word[:cut], word[cut:]) for cut in cuts)
-    return next((two for two in split if two[0] in vocabulary and two[1] in vocabulary), ())
 
 
 def _sorted_words(text: str) -> str:
@@ -219,35 +236,29 @@ def _texts(values: Iterable[str]) -> Texts:
     return Texts(distinct, rows)
 
 
-def _index(rows: Iterable[list[str]]) -> dict[str, int]:
-    """Return a column number a word, in the order of the words."""
-    return {word: column for column, word in enumerate(sorted({w for row in rows for w in row}))}
+def _numbers(words: list[str]) -> list[str]:
+    return [word for word in words if word.isdigit()]
 
 
-def _matrix(rows: list[list[str]], index: dict[str, int]) -> Matrix:
-    starts = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)])
-    columns = np.fromiter((index[word] for row in rows for word in row), np.int64, starts[-1])
-    shape = (len(rows), max(len(index), 1))
-    return sparse.csr_matrix((np.ones(len(columns)), columns, starts), shape=shape)
+def _carriers(texts: Texts, titles: Texts) -> Ints:
+    """Return how many distinct titles stand beside each distinct text."""
+    both = np.unique(np.stack([texts.codes, titles.codes]), axis=1)
+    return np.bincount(both[0], minlength=len(texts.values)).astype(np.int64)
 
 
-def _words(rows: list[list[str]], index: dict[str, int], factor: Floats | None) -> Words:
-    """Weigh words by `log((N + B) / (n + 1))`, the inverse document frequency over the batch."""
-    presence = _matrix(rows, index)
-    counts = np.bincount(presence.indices, minlength=presence.shape[1])
-    rarity = np.log((len(rows) + BACKGROUND) / (counts + 1.0))
-    weights = presence.copy()
-    weights.data = rarity[presence.indices] * (1.0 if factor is None else factor)
-    return Words(weights, presence, np.asarray(weights.sum(axis=1)).ravel())
-
-
-def _own_places(rows: list[_Prepared]) -> Floats:
+def _own_places(parts: _Parts) -> Floats:
     """Return a factor a title word: low where it repeats the listing's own city or venue."""
-    factors: list[float] = []
-    for row in rows:
-        place = {*row.city.split(), *row.venue.split()}
-        own = [OWN_PLACE_WEIGHT if word in place else 1.0 for word in row.title_words]
-        factors += own
+    return _lowered(zip(parts.title, parts.place, strict=True))
+
+
+def _own_city(rows: list[_Prepared], venues: list[list[str]]) -> Floats:
+    """Return a factor a venue word: low where it repeats the listing's own city."""
+    cities = [[stem(word) for word in row.city.split()] for row in rows]
+    return _lowered(zip(venues, cities, strict=True))
+
+
+def _lowered(rows: Iterable[tuple[list[str], list[str]]]) -> Floats:
+    factors = [OWN_PLACE_WEIGHT if word in own else 1.0 for words, own in rows for word in words]
     return np.array(factors, np.float64)
 
 

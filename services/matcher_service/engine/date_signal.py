@@ -6,11 +6,11 @@ import numpy as np
 
 from dedup_model.matching_config import Date
 from matcher_service.engine.blocking import Pairs
-from matcher_service.engine.columns import Floats, Ints, Shows, Table, rounded
+from matcher_service.engine.columns import Bools, Floats, Ints, Shows, Table, rounded
 
-UNKNOWN_DATE_SCORE = 0.5
-"""Score when either listing names no date."""
 DAY_MINUTES = 1440
+SHIFTS = (60.0, 120.0)
+"""Minutes by which feeds shift times when they mistake the time zone."""
 CHUNK_SHOWS = 2_000_000
 """Shows that are compared at a time, to bound memory."""
 
@@ -29,10 +29,11 @@ def date_scores(table: Table, pairs: Pairs, settings: Date) -> Floats:
     days = np.bincount(table.shows.owner, minlength=len(table.ids))
     for chunk in _chunks(pairs, np.bincount(table.nights.owner, minlength=len(table.ids))):
         part = Pairs(pairs.left[chunk], pairs.right[chunk])
-        plain = _agreement(table.shows, part, settings)
-        scores[chunk] = np.maximum(plain, _agreement(table.nights, part, settings))
+        apart = other_source(table, part)
+        plain = _agreement(table.shows, part, apart, settings)
+        scores[chunk] = np.maximum(plain, _agreement(table.nights, part, apart, settings))
     unknown = (days[pairs.left] == 0) | (days[pairs.right] == 0)
-    return rounded(np.where(unknown, UNKNOWN_DATE_SCORE, scores))
+    return rounded(np.where(unknown, settings.unknown_date_score, scores))
 
 
 def _chunks(pairs: Pairs, counts: Ints) -> list[slice]:
@@ -42,7 +43,7 @@ def _chunks(pairs: Pairs, counts: Ints) -> list[slice]:
     return [slice(int(a), int(b)) for a, b in pairwise(cuts)]
 
 
-def _agreement(shows: Shows, pairs: Pairs, settings: Date) -> Floats:
+def _agreement(shows: Shows, pairs: Pairs, apart: Bools, settings: Date) -> Floats:
     size = int(max(pairs.left.max(), pairs.right.max(), shows.owner.max(initial=0))) + 1
     counts = np.bincount(shows.owner, minlength=size)
     swap = counts[pairs.left] > counts[pairs.right]
@@ -55,7 +56,10 @@ def _agreement(shows: Shows, pairs: Pairs, settings: Date) -> Floats:
     wanted = large[pair] * span + shows.day[mine]
     lower, upper = np.searchsorted(keys, wanted), np.searchsorted(keys, wanted, "right")
     row, theirs = _joined(lower, upper - lower)
-    factors = time_factors(shows.start[mine[row]], shows.start[theirs], settings)
+    start, other = shows.start[mine[row]], shows.start[theirs]
+    factors = time_factors(start, other, settings)
+    least = between_sources(start, other, settings)
+    factors = np.where(apart[pair[row]], np.maximum(factors, least), factors)
     best, common = _by_pair(factors, pair[row], shows.day[mine[row]], len(pairs))
     return best / np.maximum(common, 1) * _shared_days(shows, pairs, common, size)
 
@@ -95,8 +99,7 @@ def time_factors(first: Floats, second: Floats, settings: Date) -> Floats:
     `close_factor` at `time_close_minutes`, `far_factor` at `time_gap_penalty_hours`,
     `time_gap_penalty_factor` beyond. The distance wraps at midnight.
     """
-    apart = np.abs(first - second)
-    apart = np.minimum(apart, np.abs(DAY_MINUTES - apart))
+    apart = _minutes_apart(first, second)
     gap = settings.time_gap_penalty_hours * 60
     corners = [settings.time_tolerance_minutes, settings.time_close_minutes, gap]
     heights = [1.0, settings.close_factor, settings.far_factor]
@@ -105,3 +108,26 @@ def time_factors(first: Floats, second: Floats, settings: Date) -> Floats:
     factors = np.where(apart <= settings.time_tolerance_minutes, 1.0, factors)
     unknown = (first < 0) | (second < 0)
     return np.where(unknown, settings.unknown_time_factor, factors)
+
+
+def between_sources(first: Floats, second: Floats, settings: Date) -> Floats:
+    """Return the least agreement of start times that two sources name.
+
+    `shifted_factor` at exactly one or two hours, as feeds shift times when they mistake the time
+    zone; otherwise `other_source_factor`.
+    """
+    shifted = np.isin(_minutes_apart(first, second), SHIFTS)
+    return np.where(shifted, settings.shifted_factor, settings.other_source_factor)
+
+
+def _minutes_apart(first: Floats, second: Floats) -> Floats:
+    apart = np.abs(first - second)
+    result: Floats = np.minimum(apart, np.abs(DAY_MINUTES - apart))
+    return result
+
+
+def other_source(table: Table, pairs: Pairs) -> Bools:
+    """Tell which pairs are of two stated sources."""
+    left, right = table.source.codes[pairs.left], table.source.codes[pairs.right]
+    result: Bools = (left != right) & (left > 0) & (right > 0)
+    return result

@@ -5,11 +5,12 @@ from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
-from dedup_model.matching_config import MatchingConfig, Thresholds
+from dedup_model.matching_config import MatchingConfig, Scoring, Thresholds
 from dedup_model.rules import weights_of
 from matcher_service.engine.blocking import Pairs
 from matcher_service.engine.columns import Floats, Ints, Table, rounded
 from matcher_service.engine.normalise import Synonyms, fold
+from matcher_service.engine.place_signal import in_two_cities
 from matcher_service.engine.scoring import Signals
 
 Decision: TypeAlias = Literal["match", "ambiguous", "no_match"]
@@ -64,9 +65,23 @@ def decide(table: Table, pairs: Pairs, signals: Signals, config: MatchingConfig)
     weights = np.array([weights_of(config, name) for name in (None, *names)])[category]
     columns = (signals.date, signals.geo, signals.title, signals.description)
     total = sum(weights[:, i] * column for i, column in enumerate(columns))
-    combined = rounded(total / weights.sum(axis=1))
+    combined = shifted(total / weights.sum(axis=1), _odds(table, pairs, config.scoring))
     reason = reasons(combined, signals.title, config.thresholds)
     return Verdicts(combined, reason, category, ("", *names))
+
+
+def shifted(scores: Floats, odds: Floats) -> Floats:
+    """Return scores in [0, 1] with their odds `s / (1 - s)` multiplied; 0 and 1 stay what they are."""
+    return rounded(scores * odds / (1.0 - scores + scores * odds))
+
+
+def _odds(table: Table, pairs: Pairs, settings: Scoring) -> Floats:
+    """Return the factor on the odds of each pair; 1 for what is unknown and in a batch of one source."""
+    left, right = table.source.codes[pairs.left], table.source.codes[pairs.right]
+    unknown = (left == 0) | (right == 0) | (len(table.source.values) < 3)
+    sources = np.where(left == right, settings.same_source_odds, settings.other_source_odds)
+    cities = np.where(in_two_cities(table, pairs), settings.other_city_odds, 1.0)
+    return np.where(unknown, 1.0, sources) * cities
 
 
 def _shared_category(table: Table, pairs: Pairs, names: list[str], synonyms: Synonyms) -> Ints:

@@ -21,7 +21,7 @@ from matcher_service.engine.decide import (
 from matcher_service.engine.records import Issue, Listing, Reading, read
 from matcher_service.engine.scoring import score
 
-ENGINE_VERSION = "1.0.0"
+ENGINE_VERSION = "1.1.0"
 """Grows with every change that can change a result."""
 
 Progress: TypeAlias = Callable[[str, int, int], None]

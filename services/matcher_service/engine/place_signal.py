@@ -5,7 +5,8 @@ import numpy as np
 from dedup_model.matching_config import Geo
 from matcher_service.engine.blocking import EARTH_RADIUS_KM, Pairs
 from matcher_service.engine.columns import Bools, Floats, Table, rounded, stretched
-from matcher_service.engine.text_signals import similarities
+from matcher_service.engine.text_signals import shared, similarities
+from matcher_service.engine.words import BACKGROUND, Words
 
 NAME_FLOOR, NAME_CEILING = 0.4, 0.9
 """Similarity of venue names at which they are unlike and the same."""
@@ -13,13 +14,14 @@ STREET_FLOOR = 0.6
 """Similarity of street and number at which they are unlike; the same at 1."""
 WORD_SET_SHARE = 0.7
 """Weight of word sets in venue names: `Halle` is likely the `Kongresszentrum Halle`."""
+TINY = 1e-9
 UNLIKE_NAME = 0.5
 """Similarity below which near venues count as different ones; semantics section 11."""
 
-SAME_CITY, SAME_CITY_UNLIKE, SAME_CITY_UNLIKE_TWICE = 0.5, -0.3, -0.6
+SAME_CITY, SAME_CITY_UNLIKE, SAME_CITY_UNLIKE_TWICE = 0.5, -0.1, -0.4
 """Steps away from `geo.neutral_score`, as shares of the way to 1 (above 0) or to 0 (below)."""
-OTHER_CITY, OTHER_CITY_ALIKE, OTHER_CITY_UNLIKE = -0.8, 0.0, -1.0
-UNKNOWN_CITY_ALIKE, UNKNOWN_CITY_UNLIKE = 0.8, -0.5
+OTHER_CITY, OTHER_CITY_ALIKE, OTHER_CITY_UNLIKE = -0.8, -0.4, -1.0
+UNKNOWN_CITY, UNKNOWN_CITY_ALIKE, UNKNOWN_CITY_UNLIKE = 0.0, 0.8, -0.8
 
 
 def place_scores(table: Table, pairs: Pairs, settings: Geo) -> Floats:
@@ -30,7 +32,7 @@ def place_scores(table: Table, pairs: Pairs, settings: Geo) -> Floats:
     with unlike venue names and no common street. Unstated confidence: the mean of that and the
     address score. Otherwise the address score: see `_address`. Semantics section 11.
     """
-    names, likeness = _likeness(table, pairs)
+    names, likeness = _likeness(table, pairs, settings.venue_words_share)
     address = _address(table, pairs, likeness, settings.neutral_score)
     left, right = table.point[pairs.left], table.point[pairs.right]
     distance = great_circle_km(left, right)
@@ -45,10 +47,11 @@ def place_scores(table: Table, pairs: Pairs, settings: Geo) -> Floats:
     return rounded(np.where(doubtful, address, scores))
 
 
-def _likeness(table: Table, pairs: Pairs) -> tuple[Floats, Floats]:
+def _likeness(table: Table, pairs: Pairs, words_share: float) -> tuple[Floats, Floats]:
     """Return the similarity of venue names, and the best evidence of names and streets; -1 unknown."""
     sort, sets = (similarities(table.venue, pairs, word_sets=flag) for flag in (False, True))
-    names = (1 - WORD_SET_SHARE) * sort + WORD_SET_SHARE * np.maximum(sort, sets)
+    letters = (1 - WORD_SET_SHARE) * sort + WORD_SET_SHARE * np.maximum(sort, sets)
+    names = letters + words_share * (_common_words(table.venue_words, pairs) - letters)
     names = np.where(_both(table.venue.known, pairs), names, -1.0)
     streets = stretched(similarities(table.street, pairs), STREET_FLOOR, 1.0)
     streets = np.where(_both(table.street.known, pairs), streets, -1.0)
@@ -56,23 +59,44 @@ def _likeness(table: Table, pairs: Pairs) -> tuple[Floats, Floats]:
     return names, np.maximum(evidence, streets)
 
 
+def _common_words(words: Words, pairs: Pairs) -> Floats:
+    """Return the share of one venue's word weight that stands in the other, the better direction."""
+    common = shared(words.weights, words.presence, pairs.left, pairs.right)
+    back = shared(words.weights, words.presence, pairs.right, pairs.left)
+    left, right = (words.mass[rows] for rows in (pairs.left, pairs.right))
+    result: Floats = np.maximum(common / np.maximum(left, TINY), back / np.maximum(right, TINY))
+    return result
+
+
 def _address(table: Table, pairs: Pairs, likeness: Floats, neutral: float) -> Floats:
     """Return the score of city, venue and street.
 
     City equal, unknown or different picks a range around `neutral`, the likeness of venue and
-    street a point in it. For the default neutral score of 0.5: equal 0.35..1 (0.2..1 when both
-    venue and street are known, 0.75 when neither), unknown 0.25..0.9 (0.5), different 0..0.5 (0.1).
+    street a point in it. For the default neutral score of 0.5: equal 0.45..1 (0.3..1 when both
+    venue and street are known, 0.75 when neither), unknown 0.1..0.9 (0.5), different 0..0.3 (0.1).
+    An equal city that holds much of the batch says as little as an unknown one: its low end and
+    its middle move there with its share, as frequent values count less in Fellegi and Sunter (1969).
     """
     known = _both(table.city.known, pairs)
     same = known & _same_city(table, pairs)
+    share = _city_share(table)[pairs.left]
     twice = _both(table.venue.known, pairs) & _both(table.street.known, pairs)
     unlike = np.where(twice, SAME_CITY_UNLIKE_TWICE, SAME_CITY_UNLIKE)
+    unlike = unlike + share * (np.minimum(unlike, UNKNOWN_CITY_UNLIKE) - unlike)
+    alone = SAME_CITY + share * (UNKNOWN_CITY - SAME_CITY)
     low = np.where(same, unlike, np.where(known, OTHER_CITY_UNLIKE, UNKNOWN_CITY_UNLIKE))
     high = np.where(same, 1.0, np.where(known, OTHER_CITY_ALIKE, UNKNOWN_CITY_ALIKE))
-    middle = np.where(same, SAME_CITY, np.where(known, OTHER_CITY, 0.0))
+    middle = np.where(same, alone, np.where(known, OTHER_CITY, UNKNOWN_CITY))
     step_low, step_high = _stepped(low, neutral), _stepped(high, neutral)
     found = step_low + (step_high - step_low) * likeness
     return np.where(likeness < 0, _stepped(middle, neutral), found)
+
+
+def _city_share(table: Table) -> Floats:
+    """Return the share of each listing's city in the batch and `BACKGROUND` listings elsewhere."""
+    counts = np.bincount(table.city_head.codes, minlength=1)
+    result: Floats = counts[table.city_head.codes] / (len(table.ids) + BACKGROUND)
+    return result
 
 
 def _same_city(table: Table, pairs: Pairs) -> Bools:
@@ -81,6 +105,12 @@ def _same_city(table: Table, pairs: Pairs) -> Bools:
     head = table.city_head.codes[pairs.left] == table.city_head.codes[pairs.right]
     short = table.is_short_city[pairs.left] | table.is_short_city[pairs.right]
     result: Bools = (city[0] == city[1]) | (head & short)
+    return result
+
+
+def in_two_cities(table: Table, pairs: Pairs) -> Bools:
+    """Tell which pairs state two different cities."""
+    result: Bools = _both(table.city.known, pairs) & ~_same_city(table, pairs)
     return result
 
 

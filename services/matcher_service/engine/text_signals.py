@@ -10,15 +10,13 @@ from matcher_service.engine.columns import (
     Bools,
     Floats,
     Ints,
-    Matrix,
     Table,
     Texts,
     rounded,
     stretched,
 )
+from matcher_service.engine.words import Matrix
 
-TITLE_FLOOR, TITLE_CEILING = 0.2, 0.9
-"""Evidence at which the title score is 0 and 1: unlike titles share letters by chance."""
 TEXT_FLOOR, TEXT_CEILING = 0.4, 0.9
 """The same for word-sorted descriptions: two German texts on anything reach about 0.4."""
 TEXT_WORDS_CEILING = 0.8
@@ -30,19 +28,53 @@ MIN_BEGINNING = 40
 def title_scores(table: Table, pairs: Pairs, settings: Title) -> Floats:
     """Return a score a pair in [0, 1].
 
-    Half of the evidence is the blend of character similarities; the better of word-sorted titles
-    and titles without spaces counts, so that `RepairCafe` meets `Repair Café`. The other half is
-    how much of each title's weight (rare words weigh more) stands in the other listing, its text
-    and venue included. The mean is stretched from 0.2..0.9 to 0..1.
+    The evidence is the blend of character similarities and, for `coverage_share` of it, how much of
+    each title's weight (rare words weigh more) stands in the other listing, its texts and place
+    included; words left over on both sides take `left_over_penalty` of it, different numbers
+    `number_penalty`. It is stretched from
+    `evidence_floor`..`evidence_ceiling` to 0..1. Two listings with one long description that no
+    third title carries score at least `same_text_score`.
+    """
+    share = settings.coverage_share
+    mean, better, left_over = _coverage(table, pairs)
+    evidence = (1 - share) * _blended(table, pairs, settings)
+    evidence += share * (mean + settings.one_sided_share * (better - mean))
+    evidence -= settings.left_over_penalty * left_over
+    evidence -= settings.number_penalty * _other_numbers(table.title_numbers, pairs)
+    scores = stretched(evidence, settings.evidence_floor, settings.evidence_ceiling)
+    retitled = np.where(_same_text(table, pairs), settings.same_text_score, 0.0)
+    return rounded(np.maximum(scores, retitled))
+
+
+def _blended(table: Table, pairs: Pairs, settings: Title) -> Floats:
+    """Return the blend of the character similarities.
+
+    The better of word-sorted titles and titles without spaces counts: `RepairCafe`, `Repair Café`.
     """
     sort = np.maximum(similarities(table.title, pairs), similarities(table.title_joined, pairs))
     sets = similarities(table.title, pairs, word_sets=True)
     is_cross = table.is_article[pairs.left] & table.is_entry[pairs.right]
     is_cross |= table.is_article[pairs.right] & table.is_entry[pairs.left]
-    blended = np.where(
+    return np.where(
         is_cross, blend(sort, sets, settings.cross_source_type), blend(sort, sets, settings)
     )
-    return rounded(stretched((blended + _coverage(table, pairs)) / 2, TITLE_FLOOR, TITLE_CEILING))
+
+
+def _other_numbers(numbers: Matrix, pairs: Pairs) -> Bools:
+    """Tell which pairs both have numbers in their titles, and none in common: Part 1, Part 2."""
+    known = np.diff(numbers.indptr) > 0
+    common = shared(numbers, numbers, pairs.left, pairs.right)
+    result: Bools = known[pairs.left] & known[pairs.right] & (common == 0)
+    return result
+
+
+def _same_text(table: Table, pairs: Pairs) -> Bools:
+    """Tell which pairs have one long text that no third title carries."""
+    codes = table.text.codes[pairs.left]
+    long = np.array([len(text) >= MIN_BEGINNING for text in table.text.values], bool)
+    own = long & (table.text_titles <= 2)
+    result: Bools = own[codes] & (codes == table.text.codes[pairs.right])
+    return result
 
 
 def blend(sort: Floats, sets: Floats, settings: TitleBlend) -> Floats:
@@ -56,13 +88,16 @@ def blend(sort: Floats, sets: Floats, settings: TitleBlend) -> Floats:
     return np.where(sort < settings.blend_lower, sort, np.maximum(sort, inside))
 
 
-def _coverage(table: Table, pairs: Pairs) -> Floats:
-    """Return the mean over both directions of the title weight found in the other listing."""
+def _coverage(table: Table, pairs: Pairs) -> tuple[Floats, Floats, Floats]:
+    """Return the share of title weight found in the other listing, and what is left over.
+
+    The mean of both directions, the better one, and the least share left over on both sides.
+    """
     words, found = table.title_words, table.found_words
     left = shared(words.weights, found, pairs.left, pairs.right) / words.mass[pairs.left]
     right = shared(words.weights, found, pairs.right, pairs.left) / words.mass[pairs.right]
-    result: Floats = (left + right) / 2
-    return result
+    better = np.maximum(left, right)
+    return (left + right) / 2, better, np.maximum(0.0, 1.0 - better)
 
 
 def description_scores(table: Table, pairs: Pairs, settings: Description) -> Floats:
@@ -77,9 +112,21 @@ def description_scores(table: Table, pairs: Pairs, settings: Description) -> Flo
     scores = np.where(known[0] | known[1], settings.one_missing_score, settings.both_missing_score)
     both = np.flatnonzero(known[0] & known[1])
     if len(both):
-        likeness = _text_scores(table, Pairs(pairs.left[both], pairs.right[both]))
+        known_pairs = Pairs(pairs.left[both], pairs.right[both])
+        likeness = _text_scores(table, known_pairs) * _own_words(table, known_pairs)
         scores[both] = settings.unlike_score + (1 - settings.unlike_score) * likeness
     return rounded(scores)
+
+
+def _own_words(table: Table, pairs: Pairs) -> Floats:
+    """Return what a text is worth under two titles: `2 / n` where n titles carry it.
+
+    A cinema's standing text says nothing about the film; a text of one event with two titles does.
+    """
+    titles = table.text_titles[table.text.codes]
+    worth = 2.0 / np.maximum(2, np.maximum(titles[pairs.left], titles[pairs.right]))
+    other_title = table.title.codes[pairs.left] != table.title.codes[pairs.right]
+    return np.where(other_title, worth, 1.0)
 
 
 def _text_scores(table: Table, pairs: Pairs) -> Floats:

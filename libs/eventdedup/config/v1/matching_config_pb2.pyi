@@ -187,6 +187,9 @@ class Scoring(_message.Message):
     GEO_FIELD_NUMBER: _builtins.int
     TITLE_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
+    SAME_SOURCE_ODDS_FIELD_NUMBER: _builtins.int
+    OTHER_SOURCE_ODDS_FIELD_NUMBER: _builtins.int
+    OTHER_CITY_ODDS_FIELD_NUMBER: _builtins.int
     date: _builtins.float
     """Weight of the date signal. Unit: weight; 0 to 10; default 0.3."""
     geo: _builtins.float
@@ -195,6 +198,14 @@ class Scoring(_message.Message):
     """Weight of the title signal. Unit: weight; 0 to 10; default 0.3."""
     description: _builtins.float
     """Weight of the description signal. Unit: weight; 0 to 10; default 0.15."""
+    same_source_odds: _builtins.float
+    """Factor on the odds of a pair of one source: a source rarely repeats itself. Unit: factor;
+    0.1 to 10; default 0.5.
+    """
+    other_source_odds: _builtins.float
+    """Factor on the odds of a pair of two sources. Unit: factor; 0.1 to 10; default 1.3."""
+    other_city_odds: _builtins.float
+    """Factor on the odds of a pair in two cities. Unit: factor; 0.1 to 10; default 0.6."""
     def __init__(
         self,
         *,
@@ -202,10 +213,13 @@ class Scoring(_message.Message):
         geo: _builtins.float | None = ...,
         title: _builtins.float | None = ...,
         description: _builtins.float | None = ...,
+        same_source_odds: _builtins.float | None = ...,
+        other_source_odds: _builtins.float | None = ...,
+        other_city_odds: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_date", b"_date", "_description", b"_description", "_geo", b"_geo", "_title", b"_title", "date", b"date", "description", b"description", "geo", b"geo", "title", b"title"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_date", b"_date", "_description", b"_description", "_geo", b"_geo", "_other_city_odds", b"_other_city_odds", "_other_source_odds", b"_other_source_odds", "_same_source_odds", b"_same_source_odds", "_title", b"_title", "date", b"date", "description", b"description", "geo", b"geo", "other_city_odds", b"other_city_odds", "other_source_odds", b"other_source_odds", "same_source_odds", b"same_source_odds", "title", b"title"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_date", b"_date", "_description", b"_description", "_geo", b"_geo", "_title", b"_title", "date", b"date", "description", b"description", "geo", b"geo", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_date", b"_date", "_description", b"_description", "_geo", b"_geo", "_other_city_odds", b"_other_city_odds", "_other_source_odds", b"_other_source_odds", "_same_source_odds", b"_same_source_odds", "_title", b"_title", "date", b"date", "description", b"description", "geo", b"geo", "other_city_odds", b"other_city_odds", "other_source_odds", b"other_source_odds", "same_source_odds", b"same_source_odds", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__date: _TypeAlias = _typing.Literal["date"]  # noqa: Y015
     _WhichOneofArgType__date: _TypeAlias = _typing.Literal["_date", b"_date"]  # noqa: Y015
@@ -213,6 +227,12 @@ class Scoring(_message.Message):
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
     _WhichOneofReturnType__geo: _TypeAlias = _typing.Literal["geo"]  # noqa: Y015
     _WhichOneofArgType__geo: _TypeAlias = _typing.Literal["_geo", b"_geo"]  # noqa: Y015
+    _WhichOneofReturnType__other_city_odds: _TypeAlias = _typing.Literal["other_city_odds"]  # noqa: Y015
+    _WhichOneofArgType__other_city_odds: _TypeAlias = _typing.Literal["_other_city_odds", b"_other_city_odds"]  # noqa: Y015
+    _WhichOneofReturnType__other_source_odds: _TypeAlias = _typing.Literal["other_source_odds"]  # noqa: Y015
+    _WhichOneofArgType__other_source_odds: _TypeAlias = _typing.Literal["_other_source_odds", b"_other_source_odds"]  # noqa: Y015
+    _WhichOneofReturnType__same_source_odds: _TypeAlias = _typing.Literal["same_source_odds"]  # noqa: Y015
+    _WhichOneofArgType__same_source_odds: _TypeAlias = _typing.Literal["_same_source_odds", b"_same_source_odds"]  # noqa: Y015
     _WhichOneofReturnType__title: _TypeAlias = _typing.Literal["title"]  # noqa: Y015
     _WhichOneofArgType__title: _TypeAlias = _typing.Literal["_title", b"_title"]  # noqa: Y015
     @_typing.overload
@@ -221,6 +241,12 @@ class Scoring(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__geo) -> _WhichOneofReturnType__geo | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__other_city_odds) -> _WhichOneofReturnType__other_city_odds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__other_source_odds) -> _WhichOneofReturnType__other_source_odds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__same_source_odds) -> _WhichOneofReturnType__same_source_odds | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__title) -> _WhichOneofReturnType__title | None: ...
 
@@ -280,6 +306,7 @@ class Geo(_message.Message):
     NEUTRAL_SCORE_FIELD_NUMBER: _builtins.int
     VENUE_MATCH_DISTANCE_KM_FIELD_NUMBER: _builtins.int
     VENUE_MISMATCH_FACTOR_FIELD_NUMBER: _builtins.int
+    VENUE_WORDS_SHARE_FIELD_NUMBER: _builtins.int
     max_distance_km: _builtins.float
     """Distance at which the score reaches 0. Unit: km; 0.01 to 1000; default 10."""
     min_confidence: _builtins.float
@@ -290,6 +317,10 @@ class Geo(_message.Message):
     """Below this distance the venue names are compared too. Unit: km; 0 to 1000; default 1."""
     venue_mismatch_factor: _builtins.float
     """Factor for near places with unlike venue names. Unit: score; 0 to 1; default 0.5."""
+    venue_words_share: _builtins.float
+    """Share of the likeness of venue names that is rare words in common. Unit: score; 0 to 1;
+    default 0.8.
+    """
     def __init__(
         self,
         *,
@@ -298,10 +329,11 @@ class Geo(_message.Message):
         neutral_score: _builtins.float | None = ...,
         venue_match_distance_km: _builtins.float | None = ...,
         venue_mismatch_factor: _builtins.float | None = ...,
+        venue_words_share: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_distance_km", b"_max_distance_km", "_min_confidence", b"_min_confidence", "_neutral_score", b"_neutral_score", "_venue_match_distance_km", b"_venue_match_distance_km", "_venue_mismatch_factor", b"_venue_mismatch_factor", "max_distance_km", b"max_distance_km", "min_confidence", b"min_confidence", "neutral_score", b"neutral_score", "venue_match_distance_km", b"venue_match_distance_km", "venue_mismatch_factor", b"venue_mismatch_factor"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_distance_km", b"_max_distance_km", "_min_confidence", b"_min_confidence", "_neutral_score", b"_neutral_score", "_venue_match_distance_km", b"_venue_match_distance_km", "_venue_mismatch_factor", b"_venue_mismatch_factor", "_venue_words_share", b"_venue_words_share", "max_distance_km", b"max_distance_km", "min_confidence", b"min_confidence", "neutral_score", b"neutral_score", "venue_match_distance_km", b"venue_match_distance_km", "venue_mismatch_factor", b"venue_mismatch_factor", "venue_words_share", b"venue_words_share"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_distance_km", b"_max_distance_km", "_min_confidence", b"_min_confidence", "_neutral_score", b"_neutral_score", "_venue_match_distance_km", b"_venue_match_distance_km", "_venue_mismatch_factor", b"_venue_mismatch_factor", "max_distance_km", b"max_distance_km", "min_confidence", b"min_confidence", "neutral_score", b"neutral_score", "venue_match_distance_km", b"venue_match_distance_km", "venue_mismatch_factor", b"venue_mismatch_factor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_distance_km", b"_max_distance_km", "_min_confidence", b"_min_confidence", "_neutral_score", b"_neutral_score", "_venue_match_distance_km", b"_venue_match_distance_km", "_venue_mismatch_factor", b"_venue_mismatch_factor", "_venue_words_share", b"_venue_words_share", "max_distance_km", b"max_distance_km", "min_confidence", b"min_confidence", "neutral_score", b"neutral_score", "venue_match_distance_km", b"venue_match_distance_km", "venue_mismatch_factor", b"venue_mismatch_factor", "venue_words_share", b"venue_words_share"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_distance_km: _TypeAlias = _typing.Literal["max_distance_km"]  # noqa: Y015
     _WhichOneofArgType__max_distance_km: _TypeAlias = _typing.Literal["_max_distance_km", b"_max_distance_km"]  # noqa: Y015
@@ -313,6 +345,8 @@ class Geo(_message.Message):
     _WhichOneofArgType__venue_match_distance_km: _TypeAlias = _typing.Literal["_venue_match_distance_km", b"_venue_match_distance_km"]  # noqa: Y015
     _WhichOneofReturnType__venue_mismatch_factor: _TypeAlias = _typing.Literal["venue_mismatch_factor"]  # noqa: Y015
     _WhichOneofArgType__venue_mismatch_factor: _TypeAlias = _typing.Literal["_venue_mismatch_factor", b"_venue_mismatch_factor"]  # noqa: Y015
+    _WhichOneofReturnType__venue_words_share: _TypeAlias = _typing.Literal["venue_words_share"]  # noqa: Y015
+    _WhichOneofArgType__venue_words_share: _TypeAlias = _typing.Literal["_venue_words_share", b"_venue_words_share"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_distance_km) -> _WhichOneofReturnType__max_distance_km | None: ...
     @_typing.overload
@@ -323,6 +357,8 @@ class Geo(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__venue_match_distance_km) -> _WhichOneofReturnType__venue_match_distance_km | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__venue_mismatch_factor) -> _WhichOneofReturnType__venue_mismatch_factor | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__venue_words_share) -> _WhichOneofReturnType__venue_words_share | None: ...
 
 Global___Geo: _TypeAlias = Geo  # noqa: Y015
 
@@ -339,6 +375,9 @@ class Date(_message.Message):
     TIME_GAP_PENALTY_HOURS_FIELD_NUMBER: _builtins.int
     TIME_GAP_PENALTY_FACTOR_FIELD_NUMBER: _builtins.int
     UNKNOWN_TIME_FACTOR_FIELD_NUMBER: _builtins.int
+    OTHER_SOURCE_FACTOR_FIELD_NUMBER: _builtins.int
+    SHIFTED_FACTOR_FIELD_NUMBER: _builtins.int
+    UNKNOWN_DATE_SCORE_FIELD_NUMBER: _builtins.int
     time_tolerance_minutes: _builtins.int
     """Start times this close agree fully. Unit: minutes; 0 to 1440; default 30."""
     time_close_minutes: _builtins.int
@@ -355,6 +394,16 @@ class Date(_message.Message):
     """Time factor of a shared day when either start time is unknown. Unit: score; 0 to 1;
     default 0.9.
     """
+    other_source_factor: _builtins.float
+    """Least time factor between two sources: one names the doors, the other the start. Unit: score;
+    0 to 1; default 0.25.
+    """
+    shifted_factor: _builtins.float
+    """Least time factor between two sources exactly one or two hours apart: badly converted. Unit:
+    score; 0 to 1; default 0.55.
+    """
+    unknown_date_score: _builtins.float
+    """Score when either listing names no date. Unit: score; 0 to 1; default 0.5."""
     def __init__(
         self,
         *,
@@ -365,15 +414,22 @@ class Date(_message.Message):
         time_gap_penalty_hours: _builtins.float | None = ...,
         time_gap_penalty_factor: _builtins.float | None = ...,
         unknown_time_factor: _builtins.float | None = ...,
+        other_source_factor: _builtins.float | None = ...,
+        shifted_factor: _builtins.float | None = ...,
+        unknown_date_score: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_close_factor", b"_close_factor", "_far_factor", b"_far_factor", "_time_close_minutes", b"_time_close_minutes", "_time_gap_penalty_factor", b"_time_gap_penalty_factor", "_time_gap_penalty_hours", b"_time_gap_penalty_hours", "_time_tolerance_minutes", b"_time_tolerance_minutes", "_unknown_time_factor", b"_unknown_time_factor", "close_factor", b"close_factor", "far_factor", b"far_factor", "time_close_minutes", b"time_close_minutes", "time_gap_penalty_factor", b"time_gap_penalty_factor", "time_gap_penalty_hours", b"time_gap_penalty_hours", "time_tolerance_minutes", b"time_tolerance_minutes", "unknown_time_factor", b"unknown_time_factor"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_close_factor", b"_close_factor", "_far_factor", b"_far_factor", "_other_source_factor", b"_other_source_factor", "_shifted_factor", b"_shifted_factor", "_time_close_minutes", b"_time_close_minutes", "_time_gap_penalty_factor", b"_time_gap_penalty_factor", "_time_gap_penalty_hours", b"_time_gap_penalty_hours", "_time_tolerance_minutes", b"_time_tolerance_minutes", "_unknown_date_score", b"_unknown_date_score", "_unknown_time_factor", b"_unknown_time_factor", "close_factor", b"close_factor", "far_factor", b"far_factor", "other_source_factor", b"other_source_factor", "shifted_factor", b"shifted_factor", "time_close_minutes", b"time_close_minutes", "time_gap_penalty_factor", b"time_gap_penalty_factor", "time_gap_penalty_hours", b"time_gap_penalty_hours", "time_tolerance_minutes", b"time_tolerance_minutes", "unknown_date_score", b"unknown_date_score", "unknown_time_factor", b"unknown_time_factor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_close_factor", b"_close_factor", "_far_factor", b"_far_factor", "_time_close_minutes", b"_time_close_minutes", "_time_gap_penalty_factor", b"_time_gap_penalty_factor", "_time_gap_penalty_hours", b"_time_gap_penalty_hours", "_time_tolerance_minutes", b"_time_tolerance_minutes", "_unknown_time_factor", b"_unknown_time_factor", "close_factor", b"close_factor", "far_factor", b"far_factor", "time_close_minutes", b"time_close_minutes", "time_gap_penalty_factor", b"time_gap_penalty_factor", "time_gap_penalty_hours", b"time_gap_penalty_hours", "time_tolerance_minutes", b"time_tolerance_minutes", "unknown_time_factor", b"unknown_time_factor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_close_factor", b"_close_factor", "_far_factor", b"_far_factor", "_other_source_factor", b"_other_source_factor", "_shifted_factor", b"_shifted_factor", "_time_close_minutes", b"_time_close_minutes", "_time_gap_penalty_factor", b"_time_gap_penalty_factor", "_time_gap_penalty_hours", b"_time_gap_penalty_hours", "_time_tolerance_minutes", b"_time_tolerance_minutes", "_unknown_date_score", b"_unknown_date_score", "_unknown_time_factor", b"_unknown_time_factor", "close_factor", b"close_factor", "far_factor", b"far_factor", "other_source_factor", b"other_source_factor", "shifted_factor", b"shifted_factor", "time_close_minutes", b"time_close_minutes", "time_gap_penalty_factor", b"time_gap_penalty_factor", "time_gap_penalty_hours", b"time_gap_penalty_hours", "time_tolerance_minutes", b"time_tolerance_minutes", "unknown_date_score", b"unknown_date_score", "unknown_time_factor", b"unknown_time_factor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__close_factor: _TypeAlias = _typing.Literal["close_factor"]  # noqa: Y015
     _WhichOneofArgType__close_factor: _TypeAlias = _typing.Literal["_close_factor", b"_close_factor"]  # noqa: Y015
     _WhichOneofReturnType__far_factor: _TypeAlias = _typing.Literal["far_factor"]  # noqa: Y015
     _WhichOneofArgType__far_factor: _TypeAlias = _typing.Literal["_far_factor", b"_far_factor"]  # noqa: Y015
+    _WhichOneofReturnType__other_source_factor: _TypeAlias = _typing.Literal["other_source_factor"]  # noqa: Y015
+    _WhichOneofArgType__other_source_factor: _TypeAlias = _typing.Literal["_other_source_factor", b"_other_source_factor"]  # noqa: Y015
+    _WhichOneofReturnType__shifted_factor: _TypeAlias = _typing.Literal["shifted_factor"]  # noqa: Y015
+    _WhichOneofArgType__shifted_factor: _TypeAlias = _typing.Literal["_shifted_factor", b"_shifted_factor"]  # noqa: Y015
     _WhichOneofReturnType__time_close_minutes: _TypeAlias = _typing.Literal["time_close_minutes"]  # noqa: Y015
     _WhichOneofArgType__time_close_minutes: _TypeAlias = _typing.Literal["_time_close_minutes", b"_time_close_minutes"]  # noqa: Y015
     _WhichOneofReturnType__time_gap_penalty_factor: _TypeAlias = _typing.Literal["time_gap_penalty_factor"]  # noqa: Y015
@@ -382,12 +438,18 @@ class Date(_message.Message):
     _WhichOneofArgType__time_gap_penalty_hours: _TypeAlias = _typing.Literal["_time_gap_penalty_hours", b"_time_gap_penalty_hours"]  # noqa: Y015
     _WhichOneofReturnType__time_tolerance_minutes: _TypeAlias = _typing.Literal["time_tolerance_minutes"]  # noqa: Y015
     _WhichOneofArgType__time_tolerance_minutes: _TypeAlias = _typing.Literal["_time_tolerance_minutes", b"_time_tolerance_minutes"]  # noqa: Y015
+    _WhichOneofReturnType__unknown_date_score: _TypeAlias = _typing.Literal["unknown_date_score"]  # noqa: Y015
+    _WhichOneofArgType__unknown_date_score: _TypeAlias = _typing.Literal["_unknown_date_score", b"_unknown_date_score"]  # noqa: Y015
     _WhichOneofReturnType__unknown_time_factor: _TypeAlias = _typing.Literal["unknown_time_factor"]  # noqa: Y015
     _WhichOneofArgType__unknown_time_factor: _TypeAlias = _typing.Literal["_unknown_time_factor", b"_unknown_time_factor"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__close_factor) -> _WhichOneofReturnType__close_factor | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__far_factor) -> _WhichOneofReturnType__far_factor | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__other_source_factor) -> _WhichOneofReturnType__other_source_factor | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__shifted_factor) -> _WhichOneofReturnType__shifted_factor | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__time_close_minutes) -> _WhichOneofReturnType__time_close_minutes | None: ...
     @_typing.overload
@@ -396,6 +458,8 @@ class Date(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__time_gap_penalty_hours) -> _WhichOneofReturnType__time_gap_penalty_hours | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__time_tolerance_minutes) -> _WhichOneofReturnType__time_tolerance_minutes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__unknown_date_score) -> _WhichOneofReturnType__unknown_date_score | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__unknown_time_factor) -> _WhichOneofReturnType__unknown_time_factor | None: ...
 
@@ -461,6 +525,13 @@ class Title(_message.Message):
     BLEND_LOWER_FIELD_NUMBER: _builtins.int
     BLEND_UPPER_FIELD_NUMBER: _builtins.int
     CROSS_SOURCE_TYPE_FIELD_NUMBER: _builtins.int
+    COVERAGE_SHARE_FIELD_NUMBER: _builtins.int
+    ONE_SIDED_SHARE_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FLOOR_FIELD_NUMBER: _builtins.int
+    EVIDENCE_CEILING_FIELD_NUMBER: _builtins.int
+    SAME_TEXT_SCORE_FIELD_NUMBER: _builtins.int
+    LEFT_OVER_PENALTY_FIELD_NUMBER: _builtins.int
+    NUMBER_PENALTY_FIELD_NUMBER: _builtins.int
     primary_weight: _builtins.float
     """Weight of token-sort similarity inside the window. Unit: weight; 0 to 10; default 0.7."""
     secondary_weight: _builtins.float
@@ -469,6 +540,30 @@ class Title(_message.Message):
     """Token-sort similarity where the window opens. Unit: score; 0 to 1; default 0.4."""
     blend_upper: _builtins.float
     """Token-sort similarity where the window closes. Unit: score; 0 to 1; default 0.8."""
+    coverage_share: _builtins.float
+    """Share of the evidence that is rare title words found in the other listing. Unit: score; 0 to
+    1; default 0.5.
+    """
+    one_sided_share: _builtins.float
+    """Share of the coverage that is its better direction: one title says more than the other. Unit:
+    score; 0 to 1; default 0.5.
+    """
+    evidence_floor: _builtins.float
+    """Evidence at which the score is 0. Unit: score; -1 to 0.5; default -0.2."""
+    evidence_ceiling: _builtins.float
+    """Evidence at which the score is 1. Unit: score; 0.51 to 2; default 0.85."""
+    same_text_score: _builtins.float
+    """Least score of two listings with one long description: a changed title. Unit: score; 0 to 1;
+    default 0.7.
+    """
+    left_over_penalty: _builtins.float
+    """Evidence that title words left over on both sides take away: Beginners, Advanced. Unit: score;
+    0 to 1; default 0.15.
+    """
+    number_penalty: _builtins.float
+    """Evidence that different numbers in both titles take away: Part 1, Part 2. Unit: score; 0 to 1;
+    default 0.4.
+    """
     @_builtins.property
     def cross_source_type(self) -> Global___TitleBlend:
         """The blend for an article (`artikel`) against a list entry (`terminliste`)."""
@@ -481,17 +576,38 @@ class Title(_message.Message):
         blend_lower: _builtins.float | None = ...,
         blend_upper: _builtins.float | None = ...,
         cross_source_type: Global___TitleBlend | None = ...,
+        coverage_share: _builtins.float | None = ...,
+        one_sided_share: _builtins.float | None = ...,
+        evidence_floor: _builtins.float | None = ...,
+        evidence_ceiling: _builtins.float | None = ...,
+        same_text_score: _builtins.float | None = ...,
+        left_over_penalty: _builtins.float | None = ...,
+        number_penalty: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_blend_lower", b"_blend_lower", "_blend_upper", b"_blend_upper", "_primary_weight", b"_primary_weight", "_secondary_weight", b"_secondary_weight", "blend_lower", b"blend_lower", "blend_upper", b"blend_upper", "cross_source_type", b"cross_source_type", "primary_weight", b"primary_weight", "secondary_weight", b"secondary_weight"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_blend_lower", b"_blend_lower", "_blend_upper", b"_blend_upper", "_coverage_share", b"_coverage_share", "_evidence_ceiling", b"_evidence_ceiling", "_evidence_floor", b"_evidence_floor", "_left_over_penalty", b"_left_over_penalty", "_number_penalty", b"_number_penalty", "_one_sided_share", b"_one_sided_share", "_primary_weight", b"_primary_weight", "_same_text_score", b"_same_text_score", "_secondary_weight", b"_secondary_weight", "blend_lower", b"blend_lower", "blend_upper", b"blend_upper", "coverage_share", b"coverage_share", "cross_source_type", b"cross_source_type", "evidence_ceiling", b"evidence_ceiling", "evidence_floor", b"evidence_floor", "left_over_penalty", b"left_over_penalty", "number_penalty", b"number_penalty", "one_sided_share", b"one_sided_share", "primary_weight", b"primary_weight", "same_text_score", b"same_text_score", "secondary_weight", b"secondary_weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_blend_lower", b"_blend_lower", "_blend_upper", b"_blend_upper", "_primary_weight", b"_primary_weight", "_secondary_weight", b"_secondary_weight", "blend_lower", b"blend_lower", "blend_upper", b"blend_upper", "cross_source_type", b"cross_source_type", "primary_weight", b"primary_weight", "secondary_weight", b"secondary_weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_blend_lower", b"_blend_lower", "_blend_upper", b"_blend_upper", "_coverage_share", b"_coverage_share", "_evidence_ceiling", b"_evidence_ceiling", "_evidence_floor", b"_evidence_floor", "_left_over_penalty", b"_left_over_penalty", "_number_penalty", b"_number_penalty", "_one_sided_share", b"_one_sided_share", "_primary_weight", b"_primary_weight", "_same_text_score", b"_same_text_score", "_secondary_weight", b"_secondary_weight", "blend_lower", b"blend_lower", "blend_upper", b"blend_upper", "coverage_share", b"coverage_share", "cross_source_type", b"cross_source_type", "evidence_ceiling", b"evidence_ceiling", "evidence_floor", b"evidence_floor", "left_over_penalty", b"left_over_penalty", "number_penalty", b"number_penalty", "one_sided_share", b"one_sided_share", "primary_weight", b"primary_weight", "same_text_score", b"same_text_score", "secondary_weight", b"secondary_weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__blend_lower: _TypeAlias = _typing.Literal["blend_lower"]  # noqa: Y015
     _WhichOneofArgType__blend_lower: _TypeAlias = _typing.Literal["_blend_lower", b"_blend_lower"]  # noqa: Y015
     _WhichOneofReturnType__blend_upper: _TypeAlias = _typing.Literal["blend_upper"]  # noqa: Y015
     _WhichOneofArgType__blend_upper: _TypeAlias = _typing.Literal["_blend_upper", b"_blend_upper"]  # noqa: Y015
+    _WhichOneofReturnType__coverage_share: _TypeAlias = _typing.Literal["coverage_share"]  # noqa: Y015
+    _WhichOneofArgType__coverage_share: _TypeAlias = _typing.Literal["_coverage_share", b"_coverage_share"]  # noqa: Y015
+    _WhichOneofReturnType__evidence_ceiling: _TypeAlias = _typing.Literal["evidence_ceiling"]  # noqa: Y015
+    _WhichOneofArgType__evidence_ceiling: _TypeAlias = _typing.Literal["_evidence_ceiling", b"_evidence_ceiling"]  # noqa: Y015
+    _WhichOneofReturnType__evidence_floor: _TypeAlias = _typing.Literal["evidence_floor"]  # noqa: Y015
+    _WhichOneofArgType__evidence_floor: _TypeAlias = _typing.Literal["_evidence_floor", b"_evidence_floor"]  # noqa: Y015
+    _WhichOneofReturnType__left_over_penalty: _TypeAlias = _typing.Literal["left_over_penalty"]  # noqa: Y015
+    _WhichOneofArgType__left_over_penalty: _TypeAlias = _typing.Literal["_left_over_penalty", b"_left_over_penalty"]  # noqa: Y015
+    _WhichOneofReturnType__number_penalty: _TypeAlias = _typing.Literal["number_penalty"]  # noqa: Y015
+    _WhichOneofArgType__number_penalty: _TypeAlias = _typing.Literal["_number_penalty", b"_number_penalty"]  # noqa: Y015
+    _WhichOneofReturnType__one_sided_share: _TypeAlias = _typing.Literal["one_sided_share"]  # noqa: Y015
+    _WhichOneofArgType__one_sided_share: _TypeAlias = _typing.Literal["_one_sided_share", b"_one_sided_share"]  # noqa: Y015
     _WhichOneofReturnType__primary_weight: _TypeAlias = _typing.Literal["primary_weight"]  # noqa: Y015
     _WhichOneofArgType__primary_weight: _TypeAlias = _typing.Literal["_primary_weight", b"_primary_weight"]  # noqa: Y015
+    _WhichOneofReturnType__same_text_score: _TypeAlias = _typing.Literal["same_text_score"]  # noqa: Y015
+    _WhichOneofArgType__same_text_score: _TypeAlias = _typing.Literal["_same_text_score", b"_same_text_score"]  # noqa: Y015
     _WhichOneofReturnType__secondary_weight: _TypeAlias = _typing.Literal["secondary_weight"]  # noqa: Y015
     _WhichOneofArgType__secondary_weight: _TypeAlias = _typing.Literal["_secondary_weight", b"_secondary_weight"]  # noqa: Y015
     @_typing.overload
@@ -499,7 +615,21 @@ class Title(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__blend_upper) -> _WhichOneofReturnType__blend_upper | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__coverage_share) -> _WhichOneofReturnType__coverage_share | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__evidence_ceiling) -> _WhichOneofReturnType__evidence_ceiling | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__evidence_floor) -> _WhichOneofReturnType__evidence_floor | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__left_over_penalty) -> _WhichOneofReturnType__left_over_penalty | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__number_penalty) -> _WhichOneofReturnType__number_penalty | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__one_sided_share) -> _WhichOneofReturnType__one_sided_share | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__primary_weight) -> _WhichOneofReturnType__primary_weight | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__same_text_score) -> _WhichOneofReturnType__same_text_score | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__secondary_weight) -> _WhichOneofReturnType__secondary_weight | None: ...
 
@@ -725,6 +855,7 @@ class TextTables(_message.Message):
     SYNONYMS_FIELD_NUMBER: _builtins.int
     PREFIXES_FIELD_NUMBER: _builtins.int
     CITY_ALIASES_FIELD_NUMBER: _builtins.int
+    VAGUE_PLACES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def synonyms(self) -> _containers.RepeatedCompositeFieldContainer[Global___Synonyms]:
         """Groups of words that are treated as one word."""
@@ -737,16 +868,21 @@ class TextTables(_message.Message):
     def city_aliases(self) -> _containers.RepeatedCompositeFieldContainer[Global___CityAlias]:
         """Names that count as one city."""
 
+    @_builtins.property
+    def vague_places(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Venue names that say no more than the city does."""
+
     def __init__(
         self,
         *,
         synonyms: _abc.Iterable[Global___Synonyms] | None = ...,
         prefixes: _abc.Iterable[Global___TitlePrefix] | None = ...,
         city_aliases: _abc.Iterable[Global___CityAlias] | None = ...,
+        vague_places: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["city_aliases", b"city_aliases", "prefixes", b"prefixes", "synonyms", b"synonyms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["city_aliases", b"city_aliases", "prefixes", b"prefixes", "synonyms", b"synonyms", "vague_places", b"vague_places"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

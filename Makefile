@@ -1,4 +1,4 @@
-.PHONY: demo test reliability check protos bench
+.PHONY: demo test reliability check protos bench quality
 
 PYTHON ?= python3
 VENV := .venv
@@ -38,3 +38,6 @@ bench: $(VENV)/ready
 	python benchmarks/watch.py stalled
 	python benchmarks/overload.py
 	python benchmarks/report.py
+
+quality: $(VENV)/ready
+	python benchmarks/quality.py --into docs/quality.md

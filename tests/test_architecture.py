@@ -29,7 +29,7 @@ ALLOWED = {
     "matcher_service": {"matcher_service", "numpy", "scipy", "rapidfuzz"} | LIBS | WIRE,
     "dedup_report": {"dedup_report", "dedup_model", "dedup_rpc", "eventdedup"},
     "dedup_cli": {"dedup_cli", "config_service", "matcher_service", "typer", "rich", "pyarrow"}
-    | {"dedup_report"}
+    | {"dedup_report", "numpy"}
     | LIBS
     | WIRE,
 }

@@ -2,7 +2,7 @@
 
 import typer
 
-from dedup_cli import admin_commands, config_commands, dedup_commands, demo
+from dedup_cli import admin_commands, config_commands, dedup_commands, demo, evaluate_command
 
 APP = typer.Typer(
     help="Find which event listings are the same event; change how they are matched.",
@@ -12,7 +12,7 @@ APP = typer.Typer(
 APP.add_typer(config_commands.APP, name="config")
 APP.add_typer(admin_commands.AUDIT, name="audit")
 APP.command("dedup")(dedup_commands.dedup)
-APP.command("evaluate")(dedup_commands.evaluate)
+APP.command("evaluate")(evaluate_command.evaluate)
 APP.command("demo")(demo.demo)
 
 

@@ -1,4 +1,4 @@
-"""`event-dedup dedup` and `event-dedup evaluate`."""
+"""`event-dedup dedup`."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,9 +10,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from dedup_cli import batch_client, evaluation, outputs
+from dedup_cli import batch_client, outputs
 from dedup_cli.console import ERR, OUT, explained
 from dedup_cli.credentials import with_credentials
 from dedup_cli.reading import read_files
@@ -104,24 +103,3 @@ def _print_summary(summary: pb.Summary, unreadable: int, output: Path) -> None:
     for warning in summary.warnings:
         OUT.print(f"[yellow]{escape(f'warning: {warning}')}[/yellow]")
     OUT.print(escape(f"results in {output}"))
-
-
-def evaluate(
-    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Results.")],
-    labels: Annotated[
-        Path, typer.Option(exists=True, dir_okay=False, help="CSV: event_id,cluster_id")
-    ],
-) -> None:
-    """Compare the clusters of a run with labelled clusters."""
-    with explained("the labels"):
-        found = evaluation.read_clusters(folder / "clusters.csv")
-        figures = evaluation.evaluate(found, evaluation.read_clusters(labels))
-    table = Table("", "precision", "recall", "F1", box=None)
-    for name, rates in (("pairwise", figures.pairwise), ("B-cubed", figures.b_cubed)):
-        table.add_row(name, *(f"{x:.3f}" for x in (rates.precision, rates.recall, rates.f1)))
-    OUT.print(table)
-    OUT.print(
-        f"{figures.labelled} labelled listings, {figures.missing} of them not in the results;"
-        f" pairs: {figures.right_pairs} right of {figures.found_pairs} found,"
-        f" {figures.true_pairs} true; {figures.unlabelled} listings without a label"
-    )

@@ -1,11 +1,14 @@
-"""Quality of clusters against labels: pairwise and B-cubed figures.
+"""Quality of clusters against labels: pairwise, B-cubed and edit figures.
 
 Pairwise: of the pairs that share a cluster. B-cubed (Bagga and Baldwin, 1998): the mean over
-listings of the share of its cluster that belongs with it.
+listings of the share of its cluster that belongs with it. Merge distance (Menestrina, Whang and
+Garcia-Molina, 2010) with unit costs: the fewest splits of one cluster in two and merges of two in
+one that turn the found clusters into the true ones; all splits come first.
 """
 
 import csv
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -41,6 +44,14 @@ class Evaluation:
     true_pairs: int
     found_pairs: int
     right_pairs: int
+    splits: int
+    merges: int
+    largest: int
+
+    @property
+    def pairs_a_listing(self) -> float:
+        """Return how many found pairs there are for each labelled listing."""
+        return self.found_pairs / self.labelled if self.labelled else 0.0
 
 
 def read_clusters(path: Path) -> dict[str, str]:
@@ -73,7 +84,7 @@ def _clusters(path: Path, rows: list[tuple[str | None, str | None]]) -> dict[str
     return clusters
 
 
-def evaluate(found: dict[str, str], gold: dict[str, str]) -> Evaluation:
+def evaluate(found: Mapping[str, str], gold: Mapping[str, str]) -> Evaluation:
     """Compare clusters over the listings of `gold`; one that was not clustered stands alone."""
     predicted = {listing: _cluster_of(listing, found) for listing in gold}
     together = Counter((predicted[listing], gold[listing]) for listing in gold)
@@ -88,10 +99,31 @@ def evaluate(found: dict[str, str], gold: dict[str, str]) -> Evaluation:
         true_pairs=true,
         found_pairs=guessed,
         right_pairs=right,
+        splits=len(together) - len(by_found),
+        merges=len(together) - len(by_gold),
+        largest=max(by_found.values(), default=0),
     )
 
 
-def _cluster_of(listing: str, found: dict[str, str]) -> Cluster:
+def cross_source(
+    found: Mapping[str, str], gold: Mapping[str, str], sources: Mapping[str, str]
+) -> Rates:
+    """Return the pairwise rates over pairs of listings from different sources.
+
+    A listing without a source counts as a source of its own.
+    """
+    rows = [(_cluster_of(x, found), gold[x], sources.get(x) or f"the source of {x}") for x in gold]
+
+    def crossing(*columns: int) -> int:
+        groups = Counter(tuple(row[i] for i in columns) for row in rows)
+        same = Counter(tuple(row[i] for i in (*columns, 2)) for row in rows)
+        return _pairs(groups) - _pairs(same)
+
+    right = crossing(0, 1)
+    return Rates(_share(right, crossing(0)), _share(right, crossing(1)))
+
+
+def _cluster_of(listing: str, found: Mapping[str, str]) -> Cluster:
     return ("found", found[listing]) if listing in found else ("missing", listing)
 
 

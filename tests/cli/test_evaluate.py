@@ -1,5 +1,6 @@
 """`event-dedup evaluate`: the figures, by hand."""
 
+import json
 import re
 
 import pytest
@@ -128,3 +129,168 @@ def test_a_folder_without_results_fails_with_a_line(run, tmp_path):
     answer = run("evaluate", tmp_path, "--labels", labels)
     assert answer.status == 1
     assert "clusters.csv: No such file or directory" in answer.err
+
+
+def test_the_merge_distance_counts_splits_and_merges(evaluate):
+    """Found {a b c} {d e}, true {a b} {c d e}: c splits off and joins d and e."""
+    answer = evaluate({"x": "abc", "y": "de"}, {"1": "ab", "2": "cde"})
+    assert "merge distance 2: 1 splits and 1 merges" in answer.out
+    assert "0.800 found pairs a listing, largest cluster 3" in answer.out
+
+
+def test_the_merge_distance_of_a_perfect_result_is_zero(evaluate):
+    assert "merge distance 0: 0 splits and 0 merges" in evaluate({"x": "ab"}, {"1": "ab"}).out
+
+
+def test_without_a_summary_the_figures_about_pairs_are_refused_with_a_reason(evaluate):
+    answer = evaluate({"x": "ab"}, {"1": "ab"})
+    assert (
+        "no figures about compared pairs and sources: the folder has no summary.json" in answer.out
+    )
+    assert "cross-source" not in answer.out
+
+
+@pytest.fixture
+def batch(dedup, listing, tmp_path):
+    """Results of four listings: two of one concert, its namesake elsewhere, one under another name.
+
+    `a` and `b` are merged, `c` shares neither town nor venue nor word with `d`.
+    """
+    elsewhere = {"name": "Kirche St. Anna", "city": "Lahr"}
+    listings = [
+        listing("a", "Harfenklänge im Advent", source_code="one"),
+        listing("b", "Harfenklänge im Advent", source_code="two"),
+        listing("c", "Ökumenische Andacht", source_code="one", location=elsewhere),
+        listing("d", "Orgelpunkt", source_code="two", location={"name": "Münster"}),
+    ]
+    file = tmp_path / "listings.jsonl"
+    file.write_text("\n".join(map(json.dumps, listings)), encoding="utf-8")
+    return dedup(file)
+
+
+@pytest.fixture
+def judge(run, batch, tmp_path):
+    def figures(gold, *options):
+        labels = tmp_path / "gold.csv"
+        labels.write_text(table(gold), encoding="utf-8")
+        answer = run("evaluate", batch.folder, "--labels", labels, *options)
+        assert answer.status == 0, answer.err
+        return answer
+
+    return figures
+
+
+def test_a_true_pair_that_shares_no_key_lowers_blocking_completeness(judge):
+    """True pairs ab and cd; only ab shares a key: completeness 1/2, 1 of 6 pairs compared."""
+    answer = judge({"1": "ab", "2": "cd"})
+    assert "completeness 0.5000 (1 of 2 true pairs compared)" in answer.out
+    assert "reduction ratio 0.83333 (1 pairs compared)" in answer.out
+
+
+def test_a_missed_pair_that_was_never_compared_says_so_and_what_it_would_be(judge):
+    answer = judge({"1": "ab", "2": "cd"}, "--errors", "5")
+    assert "missed: c (one) | d (two)" in answer.out
+    assert "Ökumenische Andacht | Orgelpunkt" in answer.out
+    assert "never compared (no shared key); would be" in answer.out
+    assert "wrong:" not in answer.out
+
+
+def test_a_wrong_pair_shows_scores_times_weights_that_add_up(judge):
+    answer = judge({"1": "a", "2": "b", "3": "c", "4": "d"}, "--errors", "5")
+    assert "wrong: a (one) | b (two)" in answer.out
+    parts = re.findall(r"(\d\.\d+) x (\d\.\d+) = (\d\.\d+)", answer.out)
+    combined = float(re.search(r"combined +(\d\.\d+)  match \(above_high\)", answer.out)[1])
+    assert len(parts) == 4
+    for score, weight, product in parts:
+        assert float(score) * float(weight) == pytest.approx(float(product), abs=0.001)
+    assert sum(float(product) for *_, product in parts) == pytest.approx(combined, abs=0.003)
+    assert "missed:" not in answer.out
+
+
+def test_errors_are_shown_up_to_the_asked_number(judge):
+    gold = {"1": "a", "2": "bcd"}
+    assert judge(gold).out.count("missed:") == 0
+    assert judge(gold, "--errors", "2").out.count("missed:") == 2
+    assert judge(gold, "--errors", "9").out.count("missed:") == 3
+
+
+def test_cross_source_figures_leave_pairs_of_one_source_out(judge):
+    """True pairs ab and bd: bd is of one source, so all 1 cross-source pairs are found."""
+    answer = judge({"1": "abd", "2": "c"})
+    assert rates(answer, "pairwise") == ["1.000", "0.333", "0.500"]
+    assert rates(answer, "cross-source") == ["1.000", "0.500", "0.667"]
+
+
+def test_the_counts_of_the_run_are_given_for_a_thousand_listings(judge):
+    assert "a thousand listings: 0.0 quarantined, 0.0 ambiguous pairs" in judge({"1": "ab"}).out
+
+
+def test_listings_that_changed_since_the_run_are_not_used(judge, tmp_path):
+    (tmp_path / "listings.jsonl").write_text("{}", encoding="utf-8")
+    assert "listings.jsonl is no longer what the run has read" in judge({"1": "ab"}).out
+
+
+def test_settings_that_the_run_did_not_have_are_not_used(judge, tmp_path):
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("thresholds: {high: 0.8}", encoding="utf-8")
+    answer = judge({"1": "ab"}, "--config", settings)
+    assert "the run had other settings; give them with --config" in answer.out
+
+
+def test_canonical_events_are_compared_with_the_true_ones(judge, tmp_path):
+    """Of two true events the first is right, the second has another time, venue and a longer title."""
+
+    def true(cluster, title, time, venue):
+        dates = [{"date": "2026-03-07", "start_time": time, "end_date": None}]
+        return {
+            "cluster_id": cluster, "title": title, "event_dates": dates, "location": {"name": venue}
+        }  # fmt: skip
+
+    truth = tmp_path / "gold_events.jsonl"
+    events = [
+        true("1", "HARFENKLAENGE", "19:30", "Bürgerhaus"),
+        true("2", "Andacht mit Kaffee", "19:00", "Kapelle"),
+        true("3", "Nirgends gelistet", "19:00", None),
+    ]
+    truth.write_text("\n".join(map(json.dumps, events)), encoding="utf-8")
+    answer = judge({"1": "ab", "2": "c"}, "--truth", truth)
+    assert (
+        "of 2 true ones: title 0.500, days 1.000, days and times 0.500, venue 0.500" in answer.out
+    )
+
+
+def test_the_settings_of_the_run_give_its_figures(dedup, run, listing, tmp_path):
+    """Under a high threshold of 1 the run merged nothing; it is judged under the same settings."""
+    settings, file, labels = (tmp_path / name for name in ("s.yaml", "l.jsonl", "g.csv"))
+    settings.write_text("thresholds: {high: 1.0}", encoding="utf-8")
+    pair = [listing("a", "Harfenklang", source_code="one"), listing("b", "Harfenklänge")]
+    file.write_text("\n".join(map(json.dumps, pair)), encoding="utf-8")
+    labels.write_text(table({"1": "ab"}), encoding="utf-8")
+    done = run("dedup", file, "-o", tmp_path / "out", "--config", settings)
+    assert done.status == 0, done.err
+    options = ("--config", settings, "--errors", "1")
+    answer = run("evaluate", tmp_path / "out", "--labels", labels, *options)
+    assert rates(answer, "pairwise") == ["1.000", "0.000", "0.000"]
+    assert "ambiguous (between); low 0.35, high 1, title veto 0.45" in answer.out
+
+
+def test_of_pairs_never_compared_the_likeliest_comes_first(run, dedup, listing, tmp_path):
+    """Three namesakes without a shared key; `a` and `b` agree on the time, `c` does not."""
+    words = {"a": "Quellen", "b": "Quelle", "c": "Quells"}
+    listings = [listing(name, word, location=None) for name, word in words.items()]
+    listings[2]["event_dates"][0]["start_time"] = "08:00"
+    file, labels = tmp_path / "namesakes.jsonl", tmp_path / "g.csv"
+    file.write_text("\n".join(map(json.dumps, listings)), encoding="utf-8")
+    labels.write_text(table({"1": "abc"}), encoding="utf-8")
+    answer = run("evaluate", dedup(file).folder, "--labels", labels, "--errors", "3")
+    assert re.findall(r"missed: (\w) .*?\| (\w)", answer.out)[0] == ("a", "b")
+    assert answer.out.count("never compared (no shared key)") == 3
+
+
+def test_pairs_that_clustering_joined_or_parted_against_their_verdict_say_so(judge, batch):
+    """The results are made to part the match ab and to join ac, which was never compared."""
+    (batch.folder / "clusters.csv").write_text(table({"x": "ac", "y": "b"}), encoding="utf-8")
+    answer = judge({"1": "ab", "2": "c"}, "--errors", "1")
+    missed, wrong = re.findall(r"combined .*", answer.out)
+    assert missed.endswith("title veto 0.45; parted when clusters were made")
+    assert "never compared (no shared key); joined through other listings; would be" in wrong

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "report"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from browser import CHROMIUM, Page, browser
+from report_page.browser import CHROMIUM, Page, browser
 
 from dedup_model.matching_config import SCHEMA_VERSION, MatchingConfig
 from dedup_model.snapshot import Snapshot

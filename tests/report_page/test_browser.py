@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from report.browser import CHROMIUM, Page, browser
-from report.made import event, listing, many, pair, results
+from report_page.browser import CHROMIUM, Page, browser
+from report_page.made import event, listing, many, pair, results
 
 from dedup_report import Results, page
 

@@ -7,7 +7,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from report.made import RULES, event, listing, many, pair, results
+from report_page.made import RULES, event, listing, many, pair, results
 
 from dedup_report import Limits, page
 from dedup_report.charts import BINS, counts

@@ -30,6 +30,7 @@ def data(results: Results, chosen: Selection) -> dict[str, Any]:
         "high": rules.high,
         "low": rules.low,
         "veto": rules.title_veto,
+        "odds": [rules.same_source_odds, rules.other_source_odds, rules.other_city_odds],
         "weights": {
             one.category: [one.date, one.geo, one.title, one.description] for one in rules.weights
         },

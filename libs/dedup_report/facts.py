@@ -11,6 +11,7 @@ from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 
 MAX_SOURCES = 20
 MAX_REASONS = 50
+TIMES = "\u00d7"
 RUNGS = {
     pb.CONFIG_SOURCE_LIVE: "live from ConfigService",
     pb.CONFIG_SOURCE_MEMORY: "last good in memory",
@@ -88,9 +89,16 @@ def rules(results: Results) -> Markup:
         ("Match at or above", f"{one.high:g}"),
         ("No match at or below", f"{one.low:g}"),
         ("Title veto below", f"{one.title_veto:g}" if one.title_veto else "off"),
+        ("Odds of one source", _factor(one.same_source_odds)),
+        ("Odds of two sources", _factor(one.other_source_odds)),
+        ("Odds of two cities", _factor(one.other_city_odds)),
     )
     head = ("Weights", "Date", "Place", "Title", "Description")
     return join((thresholds, table(head, map(_weights, one.weights))))
+
+
+def _factor(odds: float) -> str:
+    return f"{TIMES} {odds or 1:g}"
 
 
 def _weights(one: pb.SignalWeights) -> list[Markup | str]:

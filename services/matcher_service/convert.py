@@ -76,6 +76,9 @@ def rules(config: MatchingConfig) -> pb.Rules:
         high=thresholds.high,
         low=thresholds.low,
         title_veto=thresholds.title_veto,
+        same_source_odds=config.scoring.same_source_odds,
+        other_source_odds=config.scoring.other_source_odds,
+        other_city_odds=config.scoring.other_city_odds,
         weights=[_weights(config, name) for name in (None, *tried)],
         changed=[
             pb.ChangedSetting(path=path, value=_shown(new), default_value=_shown(old))

@@ -14,11 +14,18 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "listings"
 DEFAULT = MatchingConfig()
 
 
+def odds(one_source, rules):
+    """Return what the odds of a pair may be multiplied by, in one city and in two."""
+    by_source = rules.same_source_odds if one_source else rules.other_source_odds
+    return by_source, by_source * rules.other_city_odds
+
+
 def test_weights_and_thresholds_explain_every_decision():
     records = read_files(sorted(EXAMPLES.iterdir()))
     raw = convert.raw_listings([one.listing for one in records if isinstance(one, Record)])
     result = deduplicate(raw, DEFAULT, 0.0, lambda *_: None)
     rules = convert.rules(DEFAULT)
+    sources = {one["id"]: one["source_code"] for one in raw if "id" in one}
     weights = {one.category: one for one in rules.weights}
     assert {one.category for one in result.decisions} == set(weights)
     for pair in result.decisions:
@@ -26,7 +33,9 @@ def test_weights_and_thresholds_explain_every_decision():
         own = weights[pair.category]
         shares = (own.date, own.geo, own.title, own.description)
         mean = sum(a * b for a, b in zip(signals, shares, strict=True)) / sum(shares)
-        assert pair.combined == pytest.approx(mean, abs=1e-8)
+        factors = odds(sources[pair.listing_a] == sources[pair.listing_b], rules)
+        found = [mean * odd / (1 - mean + mean * odd) for odd in factors]
+        assert pytest.approx(pair.combined, abs=1e-8) in found
         assert (pair.decision == "no_match") == (pair.combined <= rules.low)
         assert (pair.reason == "above_high") == (
             pair.combined >= rules.high and pair.title >= rules.title_veto

@@ -10,6 +10,9 @@ RULES = pb.Rules(
     high=0.75,
     low=0.35,
     title_veto=0.45,
+    same_source_odds=0.5,
+    other_source_odds=1.3,
+    other_city_odds=0.6,
     weights=[
         pb.SignalWeights(date=0.3, geo=0.25, title=0.3, description=0.15),
         pb.SignalWeights(category="fasnacht", date=0.2, geo=0.2, title=0.5, description=0.1),

@@ -86,6 +86,10 @@ def shaded() -> Results:
     return results(listings, [event(one, "time_conflict") for one in names], pairs)
 
 
+def shifted(score: float, odds: float) -> float:
+    return score * odds / (1 - score + score * odds)
+
+
 def texts(tab: Page, selector: str) -> list[str]:
     found: list[str] = tab.run(
         f"[...document.querySelectorAll({json.dumps(selector)})].map((one) => one.innerText)"
@@ -222,12 +226,17 @@ def test_the_points_of_a_waterfall_add_up_to_the_combined_score(opened: Opened) 
     unlike = {"date": 1.0, "geo": 0.5, "title": 0.9, "description": 0.2}
     plain = 0.3 * 1 + 0.25 * 0.5 + 0.3 * 0.9 + 0.15 * 0.2
     own = 0.2 * 1 + 0.2 * 0.5 + 0.5 * 0.9 + 0.1 * 0.2
+    twice = shifted(shifted(plain, 0.5), 0.6)
     pairs = [
         pair("a", "b", plain, **unlike),
         pair("a", "c", own, category="fasnacht", **{**unlike, "decision": 2}),
-        pair("b", "c", 0.6, **unlike),
+        pair("b", "c", 0.61, **unlike),
+        pair("a", "d", shifted(plain, 1.3), **{**unlike, "decision": 2}),
+        pair("b", "e", twice, **unlike),
+        pair("c", "e", shifted(plain, 0.6), **unlike),
     ]
-    tab = opened(results(map(listing, "abc"), [], pairs))
+    listings = [*map(listing, "abce"), listing("d", source="portal")]
+    tab = opened(results(listings, [], pairs))
     rows = (
         "[...one.querySelectorAll('tbody tr')].map((row) => [...row.cells].map((c) => c.innerText))"
     )
@@ -242,7 +251,10 @@ def test_the_points_of_a_waterfall_add_up_to_the_combined_score(opened: Opened) 
     signals = ["Date", "Place", "Title", "Description"]
     assert told[round(plain, 3)] == [*signals, "Combined"]
     assert told[round(own, 3)] == [*signals, "Combined"]
-    assert told[0.6] == [*signals, "Other evidence", "Combined"]
+    assert told[0.61] == [*signals, "Other evidence", "Combined"]
+    assert told[round(shifted(plain, 1.3), 3)] == [*signals, "Two sources", "Combined"]
+    assert told[round(twice, 3)] == [*signals, "One source", "Two cities", "Combined"]
+    assert told[round(shifted(plain, 0.6), 3)] == [*signals, "Two cities", "Combined"]
 
 
 def test_differences_are_marked_and_the_reasons_are_in_words(opened: Opened) -> None:

@@ -8,14 +8,33 @@ const ends = (pair) => [DATA.listings[pair[0]], DATA.listings[pair[1]]];
 const DECISION_WORDS = { match: "Match", ambiguous: "Ambiguous", no_match: "No match" };
 const DECISION_STYLES = { match: "yes", ambiguous: "maybe", no_match: "no" };
 
-/** Steps of [label, score, weight, points]; a rest that the weights do not explain is a step too. */
+/** A score in [0, 1] whose odds `s / (1 - s)` are multiplied. */
+const shifted = (value, odds) => (value * odds) / (1 - value + value * odds);
+
+/** The fewest of the odds factors that lead from the weighted mean to the combined score. */
+const factors = (pair, mean) => {
+  const [one, other] = ends(pair), [same, different, cities] = DATA.odds;
+  const source = one[SOURCE] === other[SOURCE] ? ["One source", same] : ["Two sources", different];
+  const city = ["Two cities", cities];
+  const fits = (some) => Math.abs(some.reduce((value, [, odds]) => shifted(value, odds || 1), mean) - pair[6]) < TOLERANCE;
+  return [[], [source], [city], [source, city]].find(fits) ?? [];
+};
+
+/** Steps of [label, score, factor, points]; a rest that nothing explains is a step of its own. */
+const TOLERANCE = 1e-5;
 const steps = (pair) => {
   const weights = DATA.weights[categoryOf(pair)] ?? DATA.weights[""] ?? [0, 0, 0, 0];
   const total = weights.reduce((sum, weight) => sum + weight, 0) || 1;
   const found = SIGNALS.map((label, at) =>
-    [label, pair[2 + at], weights[at] / total, (pair[2 + at] * weights[at]) / total]);
-  const rest = pair[6] - found.reduce((sum, step) => sum + step[3], 0);
-  return Math.abs(rest) > 1e-5 ? [...found, ["Other evidence", null, null, rest]] : found;
+    [label, score(pair[2 + at]), `× ${(weights[at] / total).toFixed(2)}`, (pair[2 + at] * weights[at]) / total]);
+  const mean = found.reduce((sum, step) => sum + step[3], 0);
+  let at = mean;
+  for (const [label, odds] of factors(pair, mean)) {
+    found.push([label, "odds", `× ${odds.toFixed(2)}`, shifted(at, odds) - at]);
+    at = shifted(at, odds);
+  }
+  const rest = pair[6] - at;
+  return Math.abs(rest) > TOLERANCE ? [...found, ["Other evidence", "", "", rest]] : found;
 };
 
 const WORDS = {
@@ -53,14 +72,14 @@ const label = (word, at) => {
 const waterfall = (pair) => {
   let at = 0;
   const cell = (text) => el("td", { class: "n" }, text);
-  const rows = steps(pair).map(([label, value, weight, points]) => {
+  const rows = steps(pair).map(([label, value, factor, points]) => {
     const from = at;
     at += points;
     return el("tr", {}, el("th", { scope: "row" }, label),
-      cell(value === null ? "" : score(value)), cell(weight === null ? "" : `× ${weight.toFixed(2)}`),
-      cell(`${points < 0 ? "−" : "+"} ${score(Math.abs(points))}`), el("td", { class: "track" }, track(from, at, "step")));
+      cell(value), cell(factor),
+      cell(`${points < 0 ? "−" : "+"} ${score(Math.abs(points))}`), el("td", { class: "track" }, track(from, at, points < 0 ? "back" : "step")));
   });
-  const head = ["Signal", "Score", "Weight", "Points"].map((text, n) => el("th", { scope: "col", class: n ? "n" : "" }, text));
+  const head = ["Signal", "Score", "Factor", "Points"].map((text, n) => el("th", { scope: "col", class: n ? "n" : "" }, text));
   const scale = el("th", { scope: "col", class: "track" },
     el("div", { class: "scale" }, label("low", DATA.low), label("high", DATA.high)));
   const sum = el("tr", { class: "sum" }, el("th", { scope: "row" }, "Combined"), cell(""), cell(""),

@@ -647,7 +647,7 @@ class PairDecision(_message.Message):
     description: _builtins.float
     """Description signal, 0 to 1."""
     combined: _builtins.float
-    """Weighted mean of the four, 0 to 1."""
+    """Weighted mean of the four, moved by the odds of sources and cities, 0 to 1."""
     decision: Global___Decision.ValueType
     """Verdict."""
     reason: _builtins.str
@@ -808,12 +808,21 @@ class Rules(_message.Message):
     TITLE_VETO_FIELD_NUMBER: _builtins.int
     WEIGHTS_FIELD_NUMBER: _builtins.int
     CHANGED_FIELD_NUMBER: _builtins.int
+    SAME_SOURCE_ODDS_FIELD_NUMBER: _builtins.int
+    OTHER_SOURCE_ODDS_FIELD_NUMBER: _builtins.int
+    OTHER_CITY_ODDS_FIELD_NUMBER: _builtins.int
     high: _builtins.float
     """At or above this combined score a pair is a match."""
     low: _builtins.float
     """At or below this combined score a pair is no match."""
     title_veto: _builtins.float
     """A match whose title signal is below this becomes ambiguous; 0: no veto."""
+    same_source_odds: _builtins.float
+    """Factor on the odds `m / (1 - m)` of the weighted mean `m` of a pair of one source."""
+    other_source_odds: _builtins.float
+    """The same for a pair of two sources."""
+    other_city_odds: _builtins.float
+    """A further factor for a pair in two cities."""
     @_builtins.property
     def weights(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignalWeights]:
         """Weights: of `scoring` first, then of the categories that have their own, as they are tried."""
@@ -830,10 +839,13 @@ class Rules(_message.Message):
         title_veto: _builtins.float = ...,
         weights: _abc.Iterable[Global___SignalWeights] | None = ...,
         changed: _abc.Iterable[Global___ChangedSetting] | None = ...,
+        same_source_odds: _builtins.float = ...,
+        other_source_odds: _builtins.float = ...,
+        other_city_odds: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "high", b"high", "low", b"low", "title_veto", b"title_veto", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "high", b"high", "low", b"low", "other_city_odds", b"other_city_odds", "other_source_odds", b"other_source_odds", "same_source_odds", b"same_source_odds", "title_veto", b"title_veto", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -841,7 +853,7 @@ Global___Rules: _TypeAlias = Rules  # noqa: Y015
 
 @_typing.final
 class SignalWeights(_message.Message):
-    """How much each signal counts in the combined score; the weights are divided by their sum."""
+    """How much each signal counts in the weighted mean; the weights are divided by their sum."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -40,6 +40,7 @@ bench: $(VENV)/ready
 	python benchmarks/watch.py replicas
 	python benchmarks/watch.py stalled
 	python benchmarks/overload.py
+	python benchmarks/report.py
 
 quality: $(VENV)/ready
 	python benchmarks/quality.py --into docs/quality.md

@@ -12,6 +12,7 @@ OURS = {
     "eventdedup": ROOT / "libs/eventdedup",
     "dedup_model": ROOT / "libs/dedup_model",
     "dedup_rpc": ROOT / "libs/dedup_rpc",
+    "dedup_report": ROOT / "libs/dedup_report",
     "dedup_cli": ROOT / "libs/dedup_cli",
     "config_service": ROOT / "services/config_service",
     "matcher_service": ROOT / "services/matcher_service",
@@ -26,8 +27,9 @@ ALLOWED = {
     "dedup_rpc": {"dedup_rpc", "dedup_model", "eventdedup"} | PYDANTIC | WIRE | TELEMETRY,
     "config_service": {"config_service", "sqlalchemy", "alembic", "cryptography"} | LIBS | WIRE,
     "matcher_service": {"matcher_service", "numpy", "scipy", "rapidfuzz"} | LIBS | WIRE,
+    "dedup_report": {"dedup_report", "dedup_model", "dedup_rpc", "eventdedup"},
     "dedup_cli": {"dedup_cli", "config_service", "matcher_service", "typer", "rich", "pyarrow"}
-    | {"numpy"}
+    | {"dedup_report", "numpy"}
     | LIBS
     | WIRE,
 }

@@ -13,8 +13,9 @@ CHUNK_BYTES = 256 * 1024
 
 @dataclass
 class Answer:
-    """What a matcher answered to one batch."""
+    """What a matcher answered to one batch; decisions have a combined score of at least `floor`."""
 
+    floor: float
     summary: pb.Summary = field(default_factory=pb.Summary)
     events: list[pb.CanonicalEvent] = field(default_factory=list)
     decisions: list[pb.PairDecision] = field(default_factory=list)
@@ -37,7 +38,7 @@ def run(
     credentials: Credentials = ANONYMOUS,
 ) -> Answer:
     """Run one batch at a matcher; raises `grpc.RpcError`."""
-    answer = Answer()
+    answer = Answer(floor)
     with connect(address, credentials) as channel:
         for response in MatcherServiceStub(channel).Deduplicate(_requests(records, floor)):
             match response.WhichOneof("message"):

@@ -9,9 +9,17 @@ from typing import Any
 
 from dedup_cli.batch_client import Answer
 from dedup_cli.reading import Problem, Record
+from dedup_report import Results, page
 from dedup_rpc.wire import to_document
 
-FILES = ("canonical.json", "canonical.jsonl", "clusters.csv", "decisions.jsonl", "quarantine.jsonl")
+FILES = (
+    "canonical.json",
+    "canonical.jsonl",
+    "clusters.csv",
+    "decisions.jsonl",
+    "quarantine.jsonl",
+    "report.html",
+)
 
 
 def write(
@@ -28,6 +36,7 @@ def write(
     _clusters(folder / "clusters.csv", answer)
     _lines(folder / "decisions.jsonl", (_whole(pair) for pair in answer.decisions))
     _lines(folder / "quarantine.jsonl", sorted(_quarantine(answer, problems), key=str))
+    _report(folder / "report.html", answer, records, problems)
     _json(folder / "summary.json", _summary(folder, answer, records, problems) | facts)
 
 
@@ -74,12 +83,29 @@ def _quarantine(answer: Answer, problems: Iterable[Problem]) -> list[dict[str, A
     ]
 
 
+def _report(
+    path: Path, answer: Answer, records: Sequence[Record], problems: Sequence[Problem]
+) -> None:
+    results = Results(
+        [record.listing for record in records],
+        answer.floor,
+        answer.summary,
+        answer.events,
+        answer.decisions,
+        answer.quarantined,
+        answer.repairs,
+        [(problem.field, problem.reason) for problem in problems],
+    )
+    path.write_text(page(results), encoding="utf-8", newline="\n")
+
+
 def _summary(
     folder: Path, answer: Answer, records: Sequence[Record], problems: Sequence[Problem]
 ) -> dict[str, Any]:
     counts = to_document(answer.summary)
     run = {"revision": 0, **counts.pop("run", {})}
-    names = [field.name for field in answer.summary.DESCRIPTOR.fields][1:-1]
+    fields = answer.summary.DESCRIPTOR.fields
+    names = [field.name for field in fields if field.type == field.TYPE_INT64]
     return {
         "run": run,
         "counts": {name: counts.get(name, 0) for name in names}

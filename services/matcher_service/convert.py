@@ -5,6 +5,9 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
+from dedup_model.matching_config import MatchingConfig
+from dedup_model.rules import SIGNALS, weights_of
+from dedup_model.tree import DEFAULTS, canonical_json, changes, dump
 from dedup_rpc.wire import to_document, to_message
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 from matcher_service.batch import Outcome
@@ -15,6 +18,7 @@ from matcher_service.engine.pipeline import ENGINE_VERSION
 from matcher_service.engine.records import Issue
 
 CHUNK_BYTES = 256 * 1024
+SHOWN_CHARACTERS = 200
 _FIELDS = frozenset(pb.Listing.DESCRIPTOR.fields_by_name) - {"extra_json"}
 
 
@@ -56,8 +60,41 @@ def run(pinned: BatchConfig) -> pb.Run:
 
 def summary(outcome: Outcome) -> pb.Summary:
     """Return the counts of a batch."""
-    counts = outcome.result.counts
-    return pb.Summary(run=run(outcome.pinned), warnings=outcome.warnings, **counts)
+    return pb.Summary(
+        run=run(outcome.pinned),
+        warnings=outcome.warnings,
+        rules=rules(outcome.pinned.snapshot.config),
+        **outcome.result.counts,
+    )
+
+
+def rules(config: MatchingConfig) -> pb.Rules:
+    """Return the settings that explain the results of a batch."""
+    section, thresholds = config.category_weights, config.thresholds
+    tried = [name for name in section.priority if name in section.overrides]
+    return pb.Rules(
+        high=thresholds.high,
+        low=thresholds.low,
+        title_veto=thresholds.title_veto,
+        same_source_odds=config.scoring.same_source_odds,
+        other_source_odds=config.scoring.other_source_odds,
+        other_city_odds=config.scoring.other_city_odds,
+        weights=[_weights(config, name) for name in (None, *tried)],
+        changed=[
+            pb.ChangedSetting(path=path, value=_shown(new), default_value=_shown(old))
+            for path, old, new in changes(DEFAULTS, dump(config))
+        ],
+    )
+
+
+def _weights(config: MatchingConfig, category: str | None) -> pb.SignalWeights:
+    named = dict(zip(SIGNALS, weights_of(config, category), strict=True))
+    return pb.SignalWeights(category=category or "", **named)
+
+
+def _shown(value: Any) -> str:
+    text = canonical_json(value).decode()
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
 
 
 def chunks(outcome: Outcome) -> Iterator[pb.ResultChunk]:

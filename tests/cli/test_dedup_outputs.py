@@ -10,7 +10,14 @@ import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "listings").iterdir())
 EVENT_DEDUP = str(Path(sys.executable).parent / "event-dedup")
-FILES = ("canonical.json", "canonical.jsonl", "clusters.csv", "decisions.jsonl", "quarantine.jsonl")
+FILES = (
+    "canonical.json",
+    "canonical.jsonl",
+    "clusters.csv",
+    "decisions.jsonl",
+    "quarantine.jsonl",
+    "report.html",
+)
 SCORES = ("date", "geo", "title", "description", "combined")
 
 

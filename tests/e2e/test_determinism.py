@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FILES = ("canonical.json", "canonical.jsonl", "clusters.csv", "decisions.jsonl", "quarantine.jsonl")
+FILES = (
+    "canonical.json",
+    "canonical.jsonl",
+    "clusters.csv",
+    "decisions.jsonl",
+    "quarantine.jsonl",
+    "report.html",
+)
 
 
 def shuffled(folder, seed):

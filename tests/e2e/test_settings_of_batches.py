@@ -51,6 +51,7 @@ def test_the_next_batch_uses_a_changed_setting_and_names_its_revision(pair):
     assert strict.summary.run.revision == changed.revision == loose.summary.run.revision + 1
     assert strict.summary.run.digest == changed.digest != loose.summary.run.digest
     assert strict.summary.matches == 0
+    assert (loose.summary.rules.high, strict.summary.rules.high) == (0.5, 0.999)
 
 
 def test_a_running_batch_keeps_the_settings_that_it_started_with(pair):

@@ -647,7 +647,7 @@ class PairDecision(_message.Message):
     description: _builtins.float
     """Description signal, 0 to 1."""
     combined: _builtins.float
-    """Weighted mean of the four, 0 to 1."""
+    """Weighted mean of the four, moved by the odds of sources and cities, 0 to 1."""
     decision: Global___Decision.ValueType
     """Verdict."""
     reason: _builtins.str
@@ -736,6 +736,7 @@ class Summary(_message.Message):
     NEEDS_REVIEW_FIELD_NUMBER: _builtins.int
     LARGEST_CLUSTER_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
     read: _builtins.int
     """Listings received."""
     repaired: _builtins.int
@@ -766,6 +767,10 @@ class Summary(_message.Message):
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What the operator should know, a sentence each."""
 
+    @_builtins.property
+    def rules(self) -> Global___Rules:
+        """The settings that explain the results."""
+
     def __init__(
         self,
         *,
@@ -782,14 +787,137 @@ class Summary(_message.Message):
         needs_review: _builtins.int = ...,
         largest_cluster: _builtins.int = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        rules: Global___Rules | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rules", b"rules", "run", b"run"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguous", b"ambiguous", "candidate_pairs", b"candidate_pairs", "collapsed", b"collapsed", "events", b"events", "largest_cluster", b"largest_cluster", "matches", b"matches", "merged_events", b"merged_events", "needs_review", b"needs_review", "quarantined", b"quarantined", "read", b"read", "repaired", b"repaired", "run", b"run", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguous", b"ambiguous", "candidate_pairs", b"candidate_pairs", "collapsed", b"collapsed", "events", b"events", "largest_cluster", b"largest_cluster", "matches", b"matches", "merged_events", b"merged_events", "needs_review", b"needs_review", "quarantined", b"quarantined", "read", b"read", "repaired", b"repaired", "rules", b"rules", "run", b"run", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Summary: _TypeAlias = Summary  # noqa: Y015
+
+@_typing.final
+class Rules(_message.Message):
+    """The settings that turned signals into decisions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HIGH_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    TITLE_VETO_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
+    SAME_SOURCE_ODDS_FIELD_NUMBER: _builtins.int
+    OTHER_SOURCE_ODDS_FIELD_NUMBER: _builtins.int
+    OTHER_CITY_ODDS_FIELD_NUMBER: _builtins.int
+    high: _builtins.float
+    """At or above this combined score a pair is a match."""
+    low: _builtins.float
+    """At or below this combined score a pair is no match."""
+    title_veto: _builtins.float
+    """A match whose title signal is below this becomes ambiguous; 0: no veto."""
+    same_source_odds: _builtins.float
+    """Factor on the odds `m / (1 - m)` of the weighted mean `m` of a pair of one source."""
+    other_source_odds: _builtins.float
+    """The same for a pair of two sources."""
+    other_city_odds: _builtins.float
+    """A further factor for a pair in two cities."""
+    @_builtins.property
+    def weights(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignalWeights]:
+        """Weights: of `scoring` first, then of the categories that have their own, as they are tried."""
+
+    @_builtins.property
+    def changed(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChangedSetting]:
+        """Settings whose value is not the release's default."""
+
+    def __init__(
+        self,
+        *,
+        high: _builtins.float = ...,
+        low: _builtins.float = ...,
+        title_veto: _builtins.float = ...,
+        weights: _abc.Iterable[Global___SignalWeights] | None = ...,
+        changed: _abc.Iterable[Global___ChangedSetting] | None = ...,
+        same_source_odds: _builtins.float = ...,
+        other_source_odds: _builtins.float = ...,
+        other_city_odds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "high", b"high", "low", b"low", "other_city_odds", b"other_city_odds", "other_source_odds", b"other_source_odds", "same_source_odds", b"same_source_odds", "title_veto", b"title_veto", "weights", b"weights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rules: _TypeAlias = Rules  # noqa: Y015
+
+@_typing.final
+class SignalWeights(_message.Message):
+    """How much each signal counts in the weighted mean; the weights are divided by their sum."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    DATE_FIELD_NUMBER: _builtins.int
+    GEO_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    category: _builtins.str
+    """Category that both listings must carry; empty for `scoring`."""
+    date: _builtins.float
+    """Weight of the date signal."""
+    geo: _builtins.float
+    """Weight of the place signal."""
+    title: _builtins.float
+    """Weight of the title signal."""
+    description: _builtins.float
+    """Weight of the description signal."""
+    def __init__(
+        self,
+        *,
+        category: _builtins.str = ...,
+        date: _builtins.float = ...,
+        geo: _builtins.float = ...,
+        title: _builtins.float = ...,
+        description: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "date", b"date", "description", b"description", "geo", b"geo", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignalWeights: _TypeAlias = SignalWeights  # noqa: Y015
+
+@_typing.final
+class ChangedSetting(_message.Message):
+    """A setting that is not the default."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    DEFAULT_VALUE_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Path, such as `thresholds.high`."""
+    value: _builtins.str
+    """Its value as JSON, cut after 200 characters."""
+    default_value: _builtins.str
+    """The default as JSON, cut after 200 characters; `null` when there is none."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        value: _builtins.str = ...,
+        default_value: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_value", b"default_value", "path", b"path", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangedSetting: _TypeAlias = ChangedSetting  # noqa: Y015
 
 @_typing.final
 class ResultChunk(_message.Message):

@@ -102,7 +102,7 @@ class Table:
     text_plain: Texts
     """Descriptions in reading order; `text` and `title` have sorted words."""
     text_titles: Ints
-    """How many titles carry each distinct text of `text`."""
+    """How many titles of the batch carry the listing's text."""
     text_words: Words
     source: Texts
     is_article: Bools
@@ -246,9 +246,9 @@ def _numbers(words: list[str]) -> list[str]:
 
 
 def _carriers(texts: Texts, titles: Texts) -> Ints:
-    """Return how many distinct titles stand beside each distinct text."""
+    """Return how many distinct titles stand beside each row's text."""
     both = np.unique(np.stack([texts.codes, titles.codes]), axis=1)
-    return np.bincount(both[0], minlength=len(texts.values)).astype(np.int64)
+    return np.bincount(both[0], minlength=len(texts.values)).astype(np.int64)[texts.codes]
 
 
 def _own_places(parts: _Parts) -> Floats:

@@ -6,7 +6,7 @@ from dedup_model.matching_config import Geo
 from matcher_service.engine.blocking import EARTH_RADIUS_KM, Pairs
 from matcher_service.engine.columns import Bools, Floats, Table, rounded, stretched
 from matcher_service.engine.text_signals import shared, similarities
-from matcher_service.engine.words import BACKGROUND, Words
+from matcher_service.engine.words import Words
 
 NAME_FLOOR, NAME_CEILING = 0.4, 0.9
 """Similarity of venue names at which they are unlike and the same."""
@@ -79,7 +79,7 @@ def _address(table: Table, pairs: Pairs, likeness: Floats, neutral: float) -> Fl
     """
     known = _both(table.city.known, pairs)
     same = known & _same_city(table, pairs)
-    share = _city_share(table)[pairs.left]
+    share = table.city_share[pairs.left]
     twice = _both(table.venue.known, pairs) & _both(table.street.known, pairs)
     unlike = np.where(twice, SAME_CITY_UNLIKE_TWICE, SAME_CITY_UNLIKE)
     unlike = unlike + share * (np.minimum(unlike, UNKNOWN_CITY_UNLIKE) - unlike)
@@ -90,13 +90,6 @@ def _address(table: Table, pairs: Pairs, likeness: Floats, neutral: float) -> Fl
     step_low, step_high = _stepped(low, neutral), _stepped(high, neutral)
     found = step_low + (step_high - step_low) * likeness
     return np.where(likeness < 0, _stepped(middle, neutral), found)
-
-
-def _city_share(table: Table) -> Floats:
-    """Return the share of each listing's city in the batch and `BACKGROUND` listings elsewhere."""
-    counts = np.bincount(table.city_head.codes, minlength=1)
-    result: Floats = counts[table.city_head.codes] / (len(table.ids) + BACKGROUND)
-    return result
 
 
 def _same_city(table: Table, pairs: Pairs) -> Bools:

@@ -72,8 +72,8 @@ def _same_text(table: Table, pairs: Pairs) -> Bools:
     """Tell which pairs have one long text that no third title carries."""
     codes = table.text.codes[pairs.left]
     long = np.array([len(text) >= MIN_BEGINNING for text in table.text.values], bool)
-    own = long & (table.text_titles <= 2)
-    result: Bools = own[codes] & (codes == table.text.codes[pairs.right])
+    own = long[codes] & (table.text_titles[pairs.left] <= 2)
+    result: Bools = own & (codes == table.text.codes[pairs.right])
     return result
 
 
@@ -123,7 +123,7 @@ def _own_words(table: Table, pairs: Pairs) -> Floats:
 
     A cinema's standing text says nothing about the film; a text of one event with two titles does.
     """
-    titles = table.text_titles[table.text.codes]
+    titles = table.text_titles
     worth = 2.0 / np.maximum(2, np.maximum(titles[pairs.left], titles[pairs.right]))
     other_title = table.title.codes[pairs.left] != table.title.codes[pairs.right]
     return np.where(other_title, worth, 1.0)

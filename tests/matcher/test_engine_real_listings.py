@@ -25,5 +25,5 @@ def test_german_regional_listings_are_matched_with_the_defaults() -> None:
     merged = {pair for event in found.events for pair in combinations(event.listing_ids, 2)}
     precision = len(true & merged) / len(merged)
     recall = len(true & merged) / len(true)
-    assert precision > 0.93
-    assert 2 * precision * recall / (precision + recall) > 0.89
+    assert precision > 0.95
+    assert 2 * precision * recall / (precision + recall) > 0.92

@@ -8,15 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dedup_model.matching_config import MatchingConfig
-from matcher_service.engine.normalise import Cities, Titles, city_head, fold, words_of
+from matcher_service.engine.normalise import (
+    Cities,
+    Titles,
+    city_head,
+    fold,
+    street_name,
+    venue_name,
+    words_of,
+)
 from matcher_service.engine.records import EventDate, Listing
 from matcher_service.engine.words import (
-    BACKGROUND,
     Compounds,
     Matrix,
     Words,
     index_of,
     matrix_of,
+    shares_of,
     stem,
     words_in,
 )
@@ -82,9 +90,8 @@ class Table:
     nights: Shows
     city: Texts
     city_head: Texts
-    is_short_city: Bools
     city_share: Floats
-    """Share of each listing's city in the batch and `BACKGROUND` listings elsewhere."""
+    is_short_city: Bools
     venue: Texts
     venue_words: Words
     street: Texts
@@ -102,7 +109,7 @@ class Table:
     text_plain: Texts
     """Descriptions in reading order; `text` and `title` have sorted words."""
     text_titles: Ints
-    """How many titles of the batch carry the listing's text."""
+    """How many titles of the batch carry a row's text."""
     text_words: Words
     source: Texts
     is_article: Bools
@@ -146,8 +153,8 @@ def _prepared(listing: Listing, titles: Titles, cities: Cities, vague: frozenset
         (long or short)[:MAX_TEXT],
         (short if long else "")[:MAX_TEXT],
         city,
-        _named(venue, {city, fold(place.city)}, vague),
-        _street(street)[:MAX_NAME],
+        venue_name(venue, {city, fold(place.city)}, vague),
+        street_name(street)[:MAX_NAME],
         frozenset(respell(fold(name)) for name in listing.categories),
     )
 
@@ -178,33 +185,22 @@ def _parts(rows: list[_Prepared]) -> _Parts:
     return _Parts(title, text, venue, found, place)
 
 
-def _named(venue: str, cities: set[str], vague: frozenset[str]) -> str:
-    """Return a venue's name; empty where it says no more than the city."""
-    short = next((venue.removesuffix(f" {city}") for city in sorted(cities) if city), venue)
-    return "" if venue in cities or short in vague else venue
-
-
-def _street(folded: str) -> str:
-    words = [word[:-3] + "strasse" if word.endswith("str") else word for word in folded.split()]
-    return " ".join(words)
-
-
 def _table(listings: Sequence[Listing], rows: list[_Prepared]) -> Table:
     parts = _parts(rows)
     title, text = (
         _texts(_sorted_words(value) for value in column)
         for column in ([row.title for row in rows], [row.text for row in rows])
     )
-    title_index, venue_index = index_of(parts.title), index_of(parts.venue)
     heads = _texts(city_head(row.city) for row in rows)
+    title_index, venue_index = index_of(parts.title), index_of(parts.venue)
     return Table(
         ids=tuple(listing.id for listing in listings),
         shows=_shows(listings, late=False),
         nights=_shows(listings, late=True),
         city=_texts(row.city for row in rows),
         city_head=heads,
+        city_share=shares_of(heads.codes),
         is_short_city=np.array([row.city == city_head(row.city) for row in rows], bool),
-        city_share=np.bincount(heads.codes, minlength=1)[heads.codes] / (len(rows) + BACKGROUND),
         venue=_texts(_sorted_words(row.venue) for row in rows),
         venue_words=words_in(parts.venue, venue_index, _own_city(rows, parts.venue)),
         street=_texts(row.street for row in rows),
@@ -213,7 +209,9 @@ def _table(listings: Sequence[Listing], rows: list[_Prepared]) -> Table:
         title_joined=_texts(row.title.replace(" ", "") for row in rows),
         title_words=words_in(parts.title, title_index, _own_places(parts)),
         title_vocabulary=tuple(title_index),
-        title_numbers=matrix_of([_numbers(words) for words in parts.title], title_index),
+        title_numbers=matrix_of(
+            [[*filter(str.isdigit, words)] for words in parts.title], title_index
+        ),
         found_words=matrix_of(
             [[word for word in words if word in title_index] for words in parts.found], title_index
         ),
@@ -221,7 +219,7 @@ def _table(listings: Sequence[Listing], rows: list[_Prepared]) -> Table:
         text_plain=_texts(row.text for row in rows),
         text_titles=_carriers(text, title),
         text_words=words_in(parts.text, index_of(parts.text)),
-        source=_texts(listing.source_code or "" for listing in listings),
+        source=_sources(listings),
         is_article=np.array([listing.source_type == "artikel" for listing in listings], bool),
         is_entry=np.array([listing.source_type == "terminliste" for listing in listings], bool),
         categories=tuple(row.categories for row in rows),
@@ -241,14 +239,17 @@ def _texts(values: Iterable[str]) -> Texts:
     return Texts(distinct, rows)
 
 
-def _numbers(words: list[str]) -> list[str]:
-    return [word for word in words if word.isdigit()]
-
-
 def _carriers(texts: Texts, titles: Texts) -> Ints:
-    """Return how many distinct titles stand beside each row's text."""
+    """Return how many distinct titles stand beside a row's text."""
     both = np.unique(np.stack([texts.codes, titles.codes]), axis=1)
-    return np.bincount(both[0], minlength=len(texts.values)).astype(np.int64)[texts.codes]
+    counts = np.bincount(both[0], minlength=len(texts.values)).astype(np.int64)
+    return counts[texts.codes]
+
+
+def _sources(listings: Sequence[Listing]) -> Texts:
+    """Return the sources; unknown in a batch of a single one, where they tell nothing."""
+    codes = [listing.source_code or "" for listing in listings]
+    return _texts(codes if len({code for code in codes if code}) > 1 else [""] * len(codes))
 
 
 def _own_places(parts: _Parts) -> Floats:

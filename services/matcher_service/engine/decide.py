@@ -82,9 +82,9 @@ def shifted(scores: Floats, odds: Floats) -> Floats:
 
 
 def _odds(table: Table, pairs: Pairs, settings: Scoring) -> Floats:
-    """Return the factor on the odds of each pair; 1 for what is unknown and in a batch of one source."""
+    """Return the factor on the odds of each pair; 1 for what is unknown."""
     left, right = table.source.codes[pairs.left], table.source.codes[pairs.right]
-    unknown = (left == 0) | (right == 0) | (len(table.source.values) < 3)
+    unknown = (left == 0) | (right == 0)
     sources = np.where(left == right, settings.same_source_odds, settings.other_source_odds)
     cities = np.where(in_two_cities(table, pairs), settings.other_city_odds, 1.0)
     return np.where(unknown, 1.0, sources) * cities

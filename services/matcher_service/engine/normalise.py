@@ -251,3 +251,15 @@ def words_of(folded: str) -> list[str]:
     """Return the distinct words of a folded text, sorted; function words only when alone."""
     words = sorted(set(folded.split()))
     return [word for word in words if word not in FUNCTION_WORDS] or words
+
+
+def venue_name(venue: str, cities: set[str], vague: frozenset[str]) -> str:
+    """Return a venue's name; empty where it says no more than the city."""
+    short = next((venue.removesuffix(f" {city}") for city in sorted(cities) if city), venue)
+    return "" if venue in cities or short in vague else venue
+
+
+def street_name(folded: str) -> str:
+    """Return a folded street with `str` spelled out."""
+    words = [word[:-3] + "strasse" if word.endswith("str") else word for word in folded.split()]
+    return " ".join(words)

@@ -94,3 +94,10 @@ def words_in(rows: list[list[str]], index: dict[str, int], factor: Floats | None
     weights = presence.copy()
     weights.data = rarity[presence.indices] * (1.0 if factor is None else factor)
     return Words(weights, presence, np.asarray(weights.sum(axis=1)).ravel())
+
+
+def shares_of(codes: NDArray[np.int64]) -> Floats:
+    """Return the share of each row's code among the rows and `BACKGROUND` others."""
+    shares = np.bincount(codes) / (len(codes) + BACKGROUND)
+    result: Floats = shares[codes]
+    return result

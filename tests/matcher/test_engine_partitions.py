@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import operator
 import os
 import random
 from collections.abc import Iterator
@@ -132,18 +133,10 @@ def test_workers_and_the_order_of_input_change_no_byte(pool: Executor, part_pair
     assert alone.counts["matches"] > 0
 
 
-def _square(number: int) -> int:
-    return number * number
-
-
-def _die(_: int) -> int:
-    os._exit(1)
-
-
 def test_results_come_in_the_order_of_the_tasks(pool: Executor) -> None:
     for executor in (None, pool):
-        found = in_order(executor, _square, iter(range(20)), lambda: None)
-        assert list(found) == [n * n for n in range(20)]
+        found = in_order(executor, operator.neg, iter(range(20)), lambda: None)
+        assert list(found) == [-n for n in range(20)]
 
 
 def test_what_the_listener_raises_ends_the_work(pool: Executor) -> None:
@@ -159,7 +152,7 @@ def test_what_the_listener_raises_ends_the_work(pool: Executor) -> None:
 
     for executor in (None, pool):
         with pytest.raises(KeyboardInterrupt):
-            list(in_order(executor, _square, tasks(), gone))
+            list(in_order(executor, operator.neg, tasks(), gone))
     assert len(drawn) < 100
 
 
@@ -169,4 +162,4 @@ def test_a_worker_that_dies_ends_the_work_with_an_error() -> None:
         ProcessPoolExecutor(1, mp_context=context) as executor,
         pytest.raises(BrokenProcessPool),
     ):
-        list(in_order(executor, _die, range(3), lambda: None))
+        list(in_order(executor, os._exit, range(3), lambda: None))

@@ -17,8 +17,6 @@ from matcher_service.engine.work import in_order
 
 PART_PAIRS = 100_000
 """Pairs of a part: its columns stay in the cache, and one is scored in a fraction of a second."""
-SOURCES_THAT_COUNT = 3
-"""The table's count of sources is looked at up to this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +112,13 @@ def part_of(table: Table, rows: Ints) -> Table:
     columns = {one.name: getattr(table, one.name) for one in fields(Table)}
     del columns["title_vocabulary"]  # only candidates are found by it
     taken = {name: _taken(column, rows) for name, column in columns.items()}
-    taken["source"] = _texts(table.source, rows, SOURCES_THAT_COUNT)
     return Table(**taken, title_vocabulary=())
 
 
 def _taken(column: Any, rows: Ints) -> Any:
     match column:
         case Texts():
-            return _texts(column, rows, 1)
+            return _texts(column, rows)
         case Shows():
             return _shows(column, rows)
         case Words():
@@ -131,10 +128,9 @@ def _taken(column: Any, rows: Ints) -> Any:
     return column[rows]
 
 
-def _texts(column: Texts, rows: Ints, least: int) -> Texts:
-    """Return the column of some rows; the first `least` values stay, the empty one among them."""
-    first = np.arange(min(least, len(column.values)))
-    used = np.unique(np.concatenate([first, column.codes[rows]]))
+def _texts(column: Texts, rows: Ints) -> Texts:
+    """Return the column of some rows; the first value stays, the empty one."""
+    used = np.union1d([0], column.codes[rows])
     return Texts(column.values[used], np.searchsorted(used, column.codes[rows]))
 
 

@@ -37,3 +37,5 @@ bench: $(VENV)/ready
 	python benchmarks/watch.py replicas
 	python benchmarks/watch.py stalled
 	python benchmarks/overload.py
+	python benchmarks/engine.py pairs
+	python benchmarks/engine.py growth

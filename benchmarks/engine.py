@@ -210,8 +210,7 @@ def _in_child(size: int, skew: float) -> dict[str, Any]:
 
 
 def _exponent(sizes: list[int], values: list[float]) -> float:
-    slope = float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
-    return slope
+    return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
 
 
 def measured(size: int, skew: float) -> dict[str, Any]:
@@ -242,7 +241,7 @@ def _f1(result: Result, items: list[Item]) -> float:
     """Return pairwise F1 of the events over the listings whose truth is known."""
     truth = {item.listing["id"]: item.cluster for item in items if item.cluster}
     wanted = sum(math.comb(count, 2) for count in Counter(truth.values()).values())
-    said = [
+    said: list[bool] = [
         truth[a] == truth[b]
         for event in result.events
         for a, b in combinations([one for one in event.listing_ids if one in truth], 2)

@@ -134,8 +134,9 @@ def _taken(column: Any, rows: Ints) -> Any:
 def _texts(column: Texts, rows: Ints, least: int) -> Texts:
     """Return the column of some rows; the first `least` values stay, the empty one among them."""
     first = np.arange(min(least, len(column.values)))
-    used = np.unique(np.concatenate([first, column.codes[rows]]))
-    return Texts(column.values[used], np.searchsorted(used, column.codes[rows]))
+    codes = np.concatenate([first, column.codes[rows]])
+    used, back = np.unique(codes, return_inverse=True)
+    return Texts(column.values[used], back[len(first) :])
 
 
 def _shows(shows: Shows, rows: Ints) -> Shows:

@@ -40,6 +40,8 @@ bench: $(VENV)/ready
 	python benchmarks/watch.py replicas
 	python benchmarks/watch.py stalled
 	python benchmarks/overload.py
+	python benchmarks/engine.py pairs
+	python benchmarks/engine.py growth
 	python benchmarks/report.py
 
 quality: $(VENV)/ready

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.synchronize import Event
 
 SMALL_BATCH = 2000
 """Listings up to which a batch stays in the service's own process: it takes under a second."""
@@ -23,6 +24,8 @@ class Workers:
     def __init__(self, count: int, small_batch: int = SMALL_BATCH) -> None:
         self._count, self._small_batch = count, small_batch
         self._lock = threading.Lock()
+        self._spawn = multiprocessing.get_context("spawn")
+        self._over = self._spawn.Event()
         self._pool: ProcessPoolExecutor | None = None
 
     @contextmanager
@@ -39,17 +42,19 @@ class Workers:
             raise
 
     def close(self) -> None:
-        """End the processes; tasks that run are waited for, those that wait are cancelled."""
+        """End the processes at once, in the midst of a task too; a batch that still runs fails."""
         with self._lock:
             pool, self._pool = self._pool, None
+            self._over.set()
         if pool:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _started(self) -> ProcessPoolExecutor:
         with self._lock:
             if self._pool is None:
-                spawn = multiprocessing.get_context("spawn")
-                self._pool = ProcessPoolExecutor(self._count, spawn, _begin)
+                self._pool = ProcessPoolExecutor(
+                    self._count, self._spawn, _begin, initargs=(self._over,)
+                )
             return self._pool
 
     def _drop(self, pool: ProcessPoolExecutor) -> None:
@@ -59,10 +64,16 @@ class Workers:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _begin() -> None:
-    """Leave signals to the service, and end when it has ended, however it did."""
+def _begin(over: Event) -> None:
+    """Leave signals to the service, and end when it says so or has ended, however it did."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_when, args=(over,), daemon=True).start()
+
+
+def _end_when(over: Event) -> None:
+    over.wait()
+    os._exit(0)
 
 
 def _end_with_parent() -> None:

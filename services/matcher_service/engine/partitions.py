@@ -130,8 +130,9 @@ def _taken(column: Any, rows: Ints) -> Any:
 
 def _texts(column: Texts, rows: Ints) -> Texts:
     """Return the column of some rows; the first value stays, the empty one."""
-    used = np.union1d([0], column.codes[rows])
-    return Texts(column.values[used], np.searchsorted(used, column.codes[rows]))
+    codes = np.concatenate([[0], column.codes[rows]])
+    used, back = np.unique(codes, return_inverse=True)
+    return Texts(column.values[used], back[1:])
 
 
 def _shows(shows: Shows, rows: Ints) -> Shows:

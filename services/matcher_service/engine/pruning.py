@@ -36,24 +36,26 @@ def judged(table: Table, pairs: Pairs, config: MatchingConfig, floor: float) -> 
     `floor` 0 leaves no pair out.
     """
     kept, scores = np.arange(len(pairs)), np.ones((4, len(pairs)))
-    for signal in range(4):
-        part = Pairs(pairs.left[kept], pairs.right[kept])
-        scores[signal] = _signal(signal, table, part, config)
-        found = decide(table, part, Signals(*scores), config)
-        open_ = _open(found.combined, config, floor) if signal < 3 else np.ones(len(kept), bool)
-        kept, scores = kept[open_], scores[:, open_]
-    return Judged(kept, part, Signals(*scores), found)
+    scores[0] = date_scores(table, pairs, config.date)
+    scores[1] = place_scores(table, pairs, config.geo)
+    kept, scores = _cut(table, pairs, kept, scores, config, floor)
+    part = Pairs(pairs.left[kept], pairs.right[kept])
+    scores[2] = title_scores(table, part, config.title)
+    kept, scores = _cut(table, pairs, kept, scores, config, floor)
+    part = Pairs(pairs.left[kept], pairs.right[kept])
+    scores[3] = description_scores(table, part, config.description)
+    signals = Signals(*scores)
+    return Judged(kept, part, signals, decide(table, part, signals, config))
 
 
-def _signal(number: int, table: Table, pairs: Pairs, config: MatchingConfig) -> Floats:
-    """Return a signal's scores; the signals are numbered by what they cost."""
-    if number == 0:
-        return date_scores(table, pairs, config.date)
-    if number == 1:
-        return place_scores(table, pairs, config.geo)
-    if number == 2:
-        return title_scores(table, pairs, config.title)
-    return description_scores(table, pairs, config.description)
+def _cut(
+    table: Table, pairs: Pairs, kept: Ints, scores: Floats, config: MatchingConfig, floor: float
+) -> tuple[Ints, Floats]:
+    """Return the positions that stay open, with their scores so far."""
+    part = Pairs(pairs.left[kept], pairs.right[kept])
+    bound = decide(table, part, Signals(*scores), config).combined
+    open_ = _open(bound, config, floor)
+    return kept[open_], scores[:, open_]
 
 
 def _open(bound: Floats, config: MatchingConfig, floor: float) -> Bools:

@@ -25,7 +25,10 @@ ALLOWED = {
     "dedup_model": {"dedup_model", "yaml"} | PYDANTIC,
     "dedup_rpc": {"dedup_rpc", "dedup_model", "eventdedup"} | PYDANTIC | WIRE | TELEMETRY,
     "config_service": {"config_service", "sqlalchemy", "alembic", "cryptography"} | LIBS | WIRE,
-    "matcher_service": {"matcher_service", "numpy", "scipy", "rapidfuzz"} | LIBS | WIRE,
+    "matcher_service": {"matcher_service", "numpy", "scipy", "rapidfuzz"}
+    | LIBS
+    | WIRE
+    | PYDANTIC,
     "dedup_cli": {"dedup_cli", "config_service", "matcher_service", "typer", "rich", "pyarrow"}
     | {"numpy"}
     | LIBS

@@ -79,12 +79,15 @@ def _summary(
 ) -> dict[str, Any]:
     counts = to_document(answer.summary)
     run = {"revision": 0, **counts.pop("run", {})}
-    names = [field.name for field in answer.summary.DESCRIPTOR.fields][1:-1]
+    ai = {"ai": counts.pop("ai")} if "ai" in counts else {}
+    fields = answer.summary.DESCRIPTOR.fields
+    names = [field.name for field in fields if field.name not in {"run", "warnings", "ai"}]
     return {
         "run": run,
         "counts": {name: counts.get(name, 0) for name in names}
         | {"unreadable_records": len(problems)},
         "warnings": counts.get("warnings", []),
+        **ai,
         "quarantined_at": _places(answer.quarantined, records)
         + [_unread(problem) for problem in problems],
         "repaired_at": _places(answer.repairs, records),

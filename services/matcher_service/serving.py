@@ -10,10 +10,11 @@ from dedup_rpc.client import AsyncConfigClient, Retry
 from dedup_rpc.server import NotAllowed, Serving
 from dedup_rpc.telemetry import Telemetry
 from eventdedup.matcher.v1.matcher_service_pb2_grpc import add_MatcherServiceServicer_to_server
-from matcher_service.batch import Outcome
+from matcher_service.batch import Outcome, Runner
 from matcher_service.config_client import ConfigLadder
 from matcher_service.env import Env, Rung
 from matcher_service.grants import GRANTS, SERVICE
+from matcher_service.llm.tier import Tier
 from matcher_service.reporting import Reporter
 from matcher_service.servicer import Servicer
 from matcher_service.workers import Workers
@@ -67,11 +68,12 @@ async def start(env: Env) -> MatcherServer:
     )
     configs, reporter = ConfigLadder(client, env), Reporter(client)
     workers = Workers(env.workers)
+    runner = Runner(workers, Tier(env.ai_base_url, env.state_dir), env.ai_failure)
     done = reporter.done if Rung.LIVE in env.rungs else _unheard
 
     def register(_: Serving, server: grpc.aio.Server) -> None:
         add_MatcherServiceServicer_to_server(
-            Servicer(configs, env.max_listings, workers, done), server
+            Servicer(configs, env.max_listings, runner, done), server
         )
 
     serving = Serving((SERVICE,), register, guard, tls)

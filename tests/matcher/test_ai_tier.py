@@ -12,6 +12,11 @@ from matcher.model_server import Said, error, model_server, text, verdict
 from dedup_model.errors import AiUnavailable
 from dedup_model.matching_config import MatchingConfig
 from dedup_model.snapshot import Snapshot
+from dedup_rpc.channel import connect_aio
+from dedup_rpc.wire import to_message
+from eventdedup.matcher.v1 import matcher_service_pb2 as pb
+from eventdedup.matcher.v1.matcher_service_pb2_grpc import MatcherServiceStub
+from matcher_service import serving
 from matcher_service.batch import Outcome, Runner
 from matcher_service.config_client import BatchConfig
 from matcher_service.env import AiFailure, Env, Rung
@@ -276,3 +281,33 @@ def test_the_key_may_not_travel_in_the_open():
     with pytest.raises(ValueError, match="MATCHER_AI_BASE_URL"):
         Env.read({"MATCHER_AI_BASE_URL": "http://model.test"})
     assert Env.read({"MATCHER_AI_BASE_URL": "http://127.0.0.1:9"}).ai_base_url
+
+
+async def test_a_small_batch_over_the_wire_tells_and_measures_what_asking_cost(tmp_path: Path):
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(
+        "thresholds: {high: 0.99, low: 0.0, title_veto: 0.0}\n"
+        "ai: {min_combined_score: 0.0, max_combined_score: 1.0}\n"
+    )
+    with model_server(verdict("same")) as server:
+        env = Env(
+            address=f"unix:{tmp_path / 'm.sock'}",
+            rungs=(Rung.BOOTSTRAP,),
+            bootstrap_file=settings,
+            api_key=KEY,
+            ai_base_url=server.url,
+            workers=1,
+        )
+        matcher = await serving.start(env)
+        async with connect_aio(env.address) as channel:
+            request = pb.DeduplicateBatchRequest()
+            for one in PAIR:
+                to_message(one, request.listings.add())
+            answer = await MatcherServiceStub(channel).DeduplicateBatch(request)
+        samples = matcher.telemetry.metrics.registry
+        cost = samples.get_sample_value("eventdedup_ai_cost_usd_total")
+        await matcher.stop(grace=0)
+    assert answer.summary.ai.calls == 1
+    assert answer.summary.ai.cost_usd == pytest.approx(cost)
+    assert [list(event.listing_ids) for event in answer.results.events] == [["a", "b"]]
+    assert KEY not in str(answer)

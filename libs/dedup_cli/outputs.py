@@ -104,6 +104,7 @@ def _summary(
 ) -> dict[str, Any]:
     counts = to_document(answer.summary)
     run = {"revision": 0, **counts.pop("run", {})}
+    ai = {"ai": counts.pop("ai")} if "ai" in counts else {}
     fields = answer.summary.DESCRIPTOR.fields
     names = [field.name for field in fields if field.type == field.TYPE_INT64]
     return {
@@ -111,6 +112,7 @@ def _summary(
         "counts": {name: counts.get(name, 0) for name in names}
         | {"unreadable_records": len(problems)},
         "warnings": counts.get("warnings", []),
+        **ai,
         "quarantined_at": _places(answer.quarantined, records)
         + [_unread(problem) for problem in problems],
         "repaired_at": _places(answer.repairs, records),

@@ -151,6 +151,12 @@ class ConfigUnavailable(DedupError):
     reason = "CONFIG_UNAVAILABLE"
 
 
+class AiUnavailable(DedupError):
+    """The language model cannot be asked, and the process is told to fail batches then."""
+
+    reason = "AI_UNAVAILABLE"
+
+
 class LimitExceeded(DedupError):
     """A size or count limit of the server was passed."""
 

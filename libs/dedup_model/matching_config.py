@@ -245,6 +245,20 @@ class Ai(Section):
     cost_per_1m_output_tokens: Number = setting(
         2.5, "Price of a million output tokens.", "USD", 0, 10000
     )
+    max_cost_per_batch: Number = setting(1.0, "Most that a batch may cost.", "USD", 0, 10000)
+    max_calls_per_batch: Whole = setting(
+        1000, "Most requests of a batch, repeats included.", "requests", 0, 1000000
+    )
+    timeout_seconds: Number = setting(
+        30.0, "Longest wait for a pair's answer, repeats included.", "s", 0.1, 600
+    )
+    thinking_budget: Whole = setting(
+        0,
+        "Most tokens of thinking; 0 turns it off, -1 leaves it to the model.",
+        "tokens",
+        -1,
+        65536,
+    )
 
 
 class CategoryWeight(Section):

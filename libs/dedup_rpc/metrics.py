@@ -49,18 +49,30 @@ class Metrics:
         self, name: str, text: str, labels: Sequence[str], read: Callable[[], Samples]
     ) -> None:
         """Add a gauge with labels: `read` maps the labels' values to numbers, see `gauge`."""
-        self.registry.register(_Gauge(name, text, labels, read))
+        self.registry.register(_Read(GaugeMetricFamily, name, text, labels, read))
 
-
-class _Gauge(Collector):
-    def __init__(
+    def counters(
         self, name: str, text: str, labels: Sequence[str], read: Callable[[], Samples]
     ) -> None:
+        """Add a counter with labels, read as in `gauges`."""
+        self.registry.register(_Read(CounterMetricFamily, name, text, labels, read))
+
+
+class _Read(Collector):
+    def __init__(
+        self,
+        family: type[GaugeMetricFamily] | type[CounterMetricFamily],
+        name: str,
+        text: str,
+        labels: Sequence[str],
+        read: Callable[[], Samples],
+    ) -> None:
+        self._family = family
         self._name, self._text, self._labels, self._read = name, text, labels, read
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the gauge with what is read now."""
-        family = GaugeMetricFamily(self._name, self._text, labels=self._labels)
+        """Yield the metric with what is read now."""
+        family = self._family(self._name, self._text, labels=self._labels)
         for values, number in self._samples().items():
             family.add_metric(values, number)
         yield family

@@ -39,6 +39,7 @@ CODES: dict[type[DedupError], grpc.StatusCode] = {
     errors.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.ReplicaBehind: grpc.StatusCode.UNAVAILABLE,
     errors.ConfigUnavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.AiUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.LimitExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.MetadataTooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.RateLimited: grpc.StatusCode.RESOURCE_EXHAUSTED,

@@ -1,62 +1,100 @@
-"""One batch: its config fetched and pinned, then the engine over its listings beside the event loop."""
+"""One batch: its config pinned, then pairs decided, the language model asked, events made."""
 
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from dedup_model.errors import AiUnavailable
 from matcher_service.config_client import BatchConfig
-from matcher_service.engine.pipeline import Result, deduplicate
+from matcher_service.engine.pipeline import Decided, Progress, Result, decided, finished
+from matcher_service.env import AiFailure
+from matcher_service.llm.tier import Asked, Tier
+from matcher_service.llm.usage import Usage
 from matcher_service.workers import Workers
-
-AI_WARNING = "ai.enabled is on; ambiguous pairs are decided without the language model"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a batch found, and what it ran under."""
+    """What a batch found, what it ran under, and what asking cost; None when AI was off."""
 
     pinned: BatchConfig
     result: Result
+    usage: Usage | None = None
+    problem: str = ""
 
     @property
     def warnings(self) -> list[str]:
         """Return what the operator should know, a sentence each."""
-        asked = self.pinned.snapshot.config.ai.enabled
-        return [*self.pinned.warnings, *([AI_WARNING] if asked else [])]
+        without = [f"pairs were left ambiguous without AI: {self.problem}"] if self.problem else []
+        return [*self.pinned.warnings, *without]
 
 
 class _Cancelled(Exception):
     """The caller has gone; the engine stops at its next progress."""
 
 
-async def run(
-    pinned: BatchConfig,
-    raw: Sequence[dict[str, Any]],
-    floor: float,
-    progress: Callable[[str, int, int], None],
-    workers: Workers,
-) -> Outcome:
-    """Run the engine over raw listings; `progress` is called in the event loop's thread.
+@dataclass(frozen=True)
+class Runner:
+    """Runs batches: large ones with the workers, ambiguous pairs with the tier."""
 
-    Pairs of a large batch are judged by the workers. Cancelling the call stops the engine at its
-    next progress. Raises `BrokenProcessPool` when a worker dies.
-    """
-    loop = asyncio.get_running_loop()
-    gone = threading.Event()
+    workers: Workers
+    tier: Tier = field(default_factory=Tier)
+    on_ai_failure: AiFailure = AiFailure.CONTINUE
 
-    def report(stage: str, done: int, total: int) -> None:
-        if gone.is_set():
-            raise _Cancelled
-        loop.call_soon_threadsafe(progress, stage, done, total)
+    async def run(
+        self,
+        pinned: BatchConfig,
+        raw: Sequence[dict[str, Any]],
+        floor: float,
+        progress: Callable[[str, int, int], None],
+    ) -> Outcome:
+        """Run one batch over raw listings; `progress` is called in the event loop's thread.
 
-    def work() -> Result:
-        with workers.executor(len(raw)) as executor:
-            return deduplicate(raw, pinned.snapshot.config, floor, report, executor)
+        Cancelling the call stops it, the engine at its next progress. Raises `AiUnavailable` when
+        the model cannot be asked and batches are to fail then, `BrokenProcessPool` when a worker
+        dies.
+        """
+        loop = asyncio.get_running_loop()
+        gone = threading.Event()
 
-    try:
-        return Outcome(pinned, await asyncio.to_thread(work))
-    except asyncio.CancelledError:
-        gone.set()
-        raise
+        def report(stage: str, done: int, total: int) -> None:
+            if gone.is_set():
+                raise _Cancelled
+            loop.call_soon_threadsafe(progress, stage, done, total)
+
+        try:
+            return await self._stages(pinned, raw, floor, report)
+        except asyncio.CancelledError:
+            gone.set()
+            raise
+
+    async def _stages(
+        self, pinned: BatchConfig, raw: Sequence[dict[str, Any]], floor: float, report: Progress
+    ) -> Outcome:
+        config = pinned.snapshot.config
+
+        def decide() -> Decided:
+            with self.workers.executor(len(raw)) as executor:
+                return decided(raw, config, floor, report, executor)
+
+        pairs = await asyncio.to_thread(decide)
+        asked = await self._asked(pairs, pinned)
+        result = await asyncio.to_thread(
+            finished, pairs, asked.judgements if asked else {}, config, floor, report
+        )
+        return (
+            Outcome(pinned, result, asked.usage, asked.problem)
+            if asked
+            else Outcome(pinned, result)
+        )
+
+    async def _asked(self, pairs: Decided, pinned: BatchConfig) -> Asked | None:
+        config = pinned.snapshot.config
+        if not config.ai.enabled:
+            return None
+        asked = await self.tier.ask(pairs, config, pinned.api_key)
+        if asked.problem and self.on_ai_failure is AiFailure.FAIL:
+            raise AiUnavailable(asked.problem)
+        return asked

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from itertools import chain
 from typing import Any
 
@@ -60,9 +61,11 @@ def run(pinned: BatchConfig) -> pb.Run:
 
 def summary(outcome: Outcome) -> pb.Summary:
     """Return the counts of a batch."""
+    asked = pb.AiUsage(**asdict(outcome.usage)) if outcome.usage else None
     return pb.Summary(
         run=run(outcome.pinned),
         warnings=outcome.warnings,
+        ai=asked,
         rules=rules(outcome.pinned.snapshot.config),
         **outcome.result.counts,
     )
@@ -145,6 +148,8 @@ def _decision(decision: PairDecision) -> pb.PairDecision:
         reason=decision.reason,
         category=decision.category,
         tier=decision.tier,
+        ai_confidence=decision.ai_confidence,
+        ai_outcome=decision.ai_outcome,
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dedup_rpc import access
 from dedup_rpc.access import Access
@@ -25,8 +26,17 @@ class Rung(StrEnum):
     BOOTSTRAP = "bootstrap"
 
 
+class AiFailure(StrEnum):
+    """What a batch does when the language model is on and cannot be asked."""
+
+    CONTINUE = "continue"
+    FAIL = "fail"
+
+
 VARIABLES = (
     "MATCHER_ADDRESS",
+    "MATCHER_AI_BASE_URL",
+    "MATCHER_AI_FAILURE",
     "MATCHER_BOOTSTRAP_FILE",
     "MATCHER_CONFIG_ADDRESS",
     "MATCHER_CONFIG_RUNGS",
@@ -52,7 +62,8 @@ class Env:
     `MATCHER_CONFIG_RUNGS` (allowed sources, comma-separated, of live, memory, file, bootstrap),
     `MATCHER_CONFIG_TIMEOUT_SECONDS`, `MATCHER_MAX_STALENESS_SECONDS`, `MATCHER_STATE_DIR`,
     `MATCHER_BOOTSTRAP_FILE` (YAML), `MATCHER_MAX_LISTINGS`, `MATCHER_WORKERS` (processes that batches share; default: one a core), `EVENT_DEDUP_GEMINI_API_KEY` (used with
-    the bootstrap rung alone, and turns `ai.enabled` on there), `LOG_LEVEL`; those of `Access` and
+    the bootstrap rung alone, and turns `ai.enabled` on there), `LOG_LEVEL`; `MATCHER_AI_BASE_URL` (where the language model's API is, unset:
+    the SDK's own address), `MATCHER_AI_FAILURE` (continue or fail); those of `Access` and
     `TelemetryEnv` with the prefix `MATCHER`; towards ConfigService those of `Credentials` with `MATCHER_CONFIG`.
     """
 
@@ -70,6 +81,8 @@ class Env:
     access: Access = field(default_factory=lambda: Access("MATCHER"))
     telemetry: TelemetryEnv = field(default_factory=TelemetryEnv)
     config_credentials: Credentials = ANONYMOUS
+    ai_base_url: str | None = None
+    ai_failure: AiFailure = AiFailure.CONTINUE
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> "Env":
@@ -96,7 +109,24 @@ class Env:
             access=Access.read(variables, "MATCHER"),
             telemetry=TelemetryEnv.read(variables, "MATCHER"),
             config_credentials=Credentials.read(variables, "MATCHER_CONFIG"),
+            ai_base_url=_ai_base_url(variables.get("MATCHER_AI_BASE_URL")),
+            ai_failure=_ai_failure(variables.get("MATCHER_AI_FAILURE")),
         )
+
+
+def _ai_base_url(text: str | None) -> str | None:
+    """Return where the model's API is; without TLS the key may only go to this machine."""
+    parts = urlsplit(text or "https://unset")
+    local = parts.hostname in {"127.0.0.1", "::1", "localhost"}
+    if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and local)):
+        raise ValueError("MATCHER_AI_BASE_URL must be an https URL, or http on this machine")
+    return text or None
+
+
+def _ai_failure(text: str | None) -> AiFailure:
+    if text and text not in set(AiFailure):
+        raise ValueError("MATCHER_AI_FAILURE must be one of: " + ", ".join(AiFailure))
+    return AiFailure(text or AiFailure.CONTINUE)
 
 
 def _rungs(text: str | None) -> tuple[Rung, ...]:

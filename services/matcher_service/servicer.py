@@ -11,10 +11,9 @@ from dedup_model.errors import LimitExceeded, invalid
 from dedup_rpc.wire import refuse_unknown_fields
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 from eventdedup.matcher.v1.matcher_service_pb2_grpc import MatcherServiceServicer
-from matcher_service import batch, convert
-from matcher_service.batch import Outcome
+from matcher_service import convert
+from matcher_service.batch import Outcome, Runner
 from matcher_service.config_client import BatchConfig, ConfigLadder
-from matcher_service.workers import Workers
 
 DEFAULT_FLOOR = 0.65
 MAX_SMALL_BATCH = 500
@@ -31,11 +30,11 @@ class Servicer(MatcherServiceServicer):
         self,
         configs: ConfigLadder,
         max_listings: int,
-        workers: Workers,
+        runner: Runner,
         done: Callable[[Outcome], None],
     ) -> None:
         self._configs, self._max_listings, self._done = configs, max_listings, done
-        self._workers = workers
+        self._runner = runner
 
     async def DeduplicateBatch(
         self, request: pb.DeduplicateBatchRequest, context: Context
@@ -46,7 +45,7 @@ class Servicer(MatcherServiceServicer):
         floor = _floor(request.options)
         pinned = await self._configs.for_batch()
         raw = convert.raw_listings(request.listings)
-        outcome = await batch.run(pinned, raw, floor, _unheard, self._workers)
+        outcome = await self._runner.run(pinned, raw, floor, _unheard)
         self._done(outcome)
         response = pb.DeduplicateBatchResponse(summary=convert.summary(outcome))
         for chunk in convert.chunks(outcome):
@@ -80,7 +79,7 @@ class Servicer(MatcherServiceServicer):
     ) -> AsyncIterator[pb.DeduplicateResponse]:
         """Yield the batch's progress while it runs, then its results."""
         latest: list[tuple[str, int, int]] = []
-        work = batch.run(pinned, raw, floor, lambda *step: latest.append(step), self._workers)
+        work = self._runner.run(pinned, raw, floor, lambda *step: latest.append(step))
         task = asyncio.create_task(work)
         try:
             while not task.done():

@@ -10,10 +10,12 @@ from dedup_rpc.client import AsyncConfigClient, Retry
 from dedup_rpc.server import NotAllowed, Serving
 from dedup_rpc.telemetry import Telemetry
 from eventdedup.matcher.v1.matcher_service_pb2_grpc import add_MatcherServiceServicer_to_server
-from matcher_service.batch import Outcome
+from matcher_service.batch import Outcome, Runner
 from matcher_service.config_client import ConfigLadder
 from matcher_service.env import Env, Rung
 from matcher_service.grants import GRANTS, SERVICE
+from matcher_service.llm.tier import Tier
+from matcher_service.llm.totals import Totals
 from matcher_service.reporting import Reporter
 from matcher_service.servicer import Servicer
 from matcher_service.workers import Workers
@@ -67,11 +69,20 @@ async def start(env: Env) -> MatcherServer:
     )
     configs, reporter = ConfigLadder(client, env), Reporter(client)
     workers = Workers(env.workers)
+    runner = Runner(workers, Tier(env.ai_base_url, env.state_dir), env.ai_failure)
     done = reporter.done if Rung.LIVE in env.rungs else _unheard
+
+    totals = Totals()
+    _measure(telemetry, totals)
+
+    def heard(outcome: Outcome) -> None:
+        if outcome.usage:
+            totals.add(outcome.usage)
+        done(outcome)
 
     def register(_: Serving, server: grpc.aio.Server) -> None:
         add_MatcherServiceServicer_to_server(
-            Servicer(configs, env.max_listings, workers, done), server
+            Servicer(configs, env.max_listings, runner, heard), server
         )
 
     serving = Serving((SERVICE,), register, guard, tls)
@@ -80,6 +91,16 @@ async def start(env: Env) -> MatcherServer:
     reporter.start(address)
     LOG.info("listening on %s, config from %s", address, env.config_address)
     return MatcherServer(address, serving, client, reporter, telemetry, workers)
+
+
+def _measure(telemetry: Telemetry, totals: Totals) -> None:
+    """Show what asking the language model has cost."""
+    add = telemetry.metrics.counters
+    add("eventdedup_ai_pairs", "Pairs for the language model", ("outcome",), totals.pairs)
+    add("eventdedup_ai_tokens", "Tokens of its answers", ("kind",), totals.tokens)
+    add("eventdedup_ai_failures", "Pairs without an answer", ("kind",), totals.failures)
+    add("eventdedup_ai_calls", "Requests to it", (), totals.calls)
+    add("eventdedup_ai_cost_usd", "Price of its answers in USD", (), totals.cost)
 
 
 def _unheard(outcome: Outcome) -> None:

@@ -15,8 +15,7 @@ import pytest
 
 from dedup_model.matching_config import MatchingConfig
 from dedup_model.snapshot import Snapshot
-from matcher_service import batch
-from matcher_service.batch import Outcome
+from matcher_service.batch import Outcome, Runner
 from matcher_service.config_client import BatchConfig
 from matcher_service.env import Env, Rung
 from matcher_service.workers import Workers
@@ -58,7 +57,7 @@ async def run(
     count: int,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Outcome:
-    return await batch.run(PINNED, listings(count), 0.65, progress, workers)
+    return await Runner(workers).run(PINNED, listings(count), 0.65, progress)
 
 
 async def test_workers_change_no_result(workers: Workers) -> None:

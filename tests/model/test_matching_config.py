@@ -98,6 +98,10 @@ ONCE_CODE = {
 """What the earlier system had in its code."""
 
 NEW = {
+    "ai.max_cost_per_batch",
+    "ai.max_calls_per_batch",
+    "ai.timeout_seconds",
+    "ai.thinking_budget",
     "scoring.same_source_odds",
     "scoring.other_source_odds",
     "scoring.other_city_odds",

@@ -12,7 +12,10 @@ from scipy.sparse.csgraph import connected_components
 from dedup_model.matching_config import Thresholds
 from matcher_service.engine.blocking import Pairs
 from matcher_service.engine.columns import Floats, Ints
-from matcher_service.engine.decide import ABOVE_HIGH, BELOW_LOW, TITLE_VETO, Verdicts
+from matcher_service.engine.decide import AI_DIFFERENT, AI_SAME, BELOW_LOW, TITLE_VETO, Verdicts
+
+APART = (BELOW_LOW, AI_DIFFERENT)
+"""Reasons that tell a pair apart: no group holds both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +97,13 @@ def clusters(
 ) -> list[Cluster]:
     """Group the rows 0..size-1, ordered by their first row; every row is in one cluster.
 
-    Connected components of the matches, refined by average linkage inside each: two groups merge
-    while the mean combined score of the pairs between them is at least `thresholds.high` and none
-    of these pairs was decided `no_match`. Pairs that were vetoed for their titles, and pairs that
-    were not compared because they share no day or no key, count as `thresholds.low`, the least
-    that is not told apart. Ties go to the smaller rows: no order matters.
+        Connected components of the matches, refined by average linkage inside each: two groups merge
+        while the mean combined score of the pairs between them is at least `thresholds.high` and none
+        of these pairs was decided `no_match`. Pairs that were vetoed for their titles, and pairs that
+        were not compared because they share no day or no key, count as `thresholds.low`, the least
+    least
+        that is not told apart; pairs that the language model called the same count as at least
+        `thresholds.high`. Ties go to the smaller rows: no order matters.
     """
     matched = verdicts.matched
     labels = labels_of(size, Pairs(pairs.left[matched], pairs.right[matched]))
@@ -138,16 +143,22 @@ def _refined(
     rows: Ints, inside: Ints, pairs: Pairs, verdicts: Verdicts, thresholds: Thresholds
 ) -> list[list[int]]:
     complete = len(rows) * (len(rows) - 1) // 2
-    if len(inside) == complete and (verdicts.reason[inside] == ABOVE_HIGH).all():
+    if len(inside) == complete and verdicts.matched[inside].all():
         # every mean between groups reaches `high`: linkage would join them all
         return [rows.tolist()]
     links: dict[int, dict[int, _Link]] = {row: {} for row in rows.tolist()}
     columns = (pairs.left, pairs.right, verdicts.combined, verdicts.reason)
     for one, other, combined, reason in zip(*(c[inside].tolist() for c in columns), strict=True):
-        known = thresholds.low if reason == TITLE_VETO else combined
-        link = _Link(known, 1, reason == BELOW_LOW)
+        link = _Link(_known(reason, combined, thresholds), 1, reason in APART)
         links[one][other] = links[other][one] = link
     return _Linkage(thresholds, {row: [row] for row in links}, links).grouped()
+
+
+def _known(reason: int, combined: float, thresholds: Thresholds) -> float:
+    """Return the score that a compared pair counts as in linkage."""
+    if reason == TITLE_VETO:
+        return thresholds.low
+    return max(combined, thresholds.high) if reason == AI_SAME else combined
 
 
 def _measured(
@@ -159,7 +170,7 @@ def _measured(
         np.arange(len(groups)), sizes
     )
     inside = np.flatnonzero(label[pairs.left] == label[pairs.right])
-    matched = inside[verdicts.reason[inside] == ABOVE_HIGH]
+    matched = inside[verdicts.matched[inside]]
     counts = len(groups)
     confidence = _means(label[pairs.left[matched]], verdicts.combined[matched], counts)
     similarity = _means(label[pairs.left[inside]], verdicts.combined[inside], counts)

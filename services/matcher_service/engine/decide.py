@@ -14,12 +14,28 @@ from matcher_service.engine.place_signal import in_two_cities
 from matcher_service.engine.scoring import Signals
 
 Decision: TypeAlias = Literal["match", "ambiguous", "no_match"]
-Reason: TypeAlias = Literal["above_high", "title_veto", "between", "below_low"]
+Reason: TypeAlias = Literal[
+    "above_high", "title_veto", "between", "below_low", "ai_same", "ai_different"
+]
 
-REASONS: Final[tuple[Reason, ...]] = ("above_high", "title_veto", "between", "below_low")
-DECISIONS: Final[tuple[Decision, ...]] = ("match", "ambiguous", "ambiguous", "no_match")
+REASONS: Final[tuple[Reason, ...]] = (
+    "above_high",
+    "title_veto",
+    "between",
+    "below_low",
+    "ai_same",
+    "ai_different",
+)
+DECISIONS: Final[tuple[Decision, ...]] = (
+    "match",
+    "ambiguous",
+    "ambiguous",
+    "no_match",
+    "match",
+    "no_match",
+)
 """The decision that each of `REASONS` stands for."""
-ABOVE_HIGH, TITLE_VETO, BETWEEN, BELOW_LOW = range(4)
+ABOVE_HIGH, TITLE_VETO, BETWEEN, BELOW_LOW, AI_SAME, AI_DIFFERENT = range(6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +53,8 @@ class PairDecision:
     reason: Reason
     category: str
     tier: str = "deterministic"
+    ai_confidence: float | None = None
+    ai_outcome: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +69,13 @@ class Verdicts:
     @property
     def matched(self) -> Bools:
         """Tell which pairs are decided `match`."""
-        result: Bools = self.reason == ABOVE_HIGH
-        return result
+        return np.isin(self.reason, (ABOVE_HIGH, AI_SAME))
+
+    def ambiguous(self, lowest: float, highest: float) -> Bools:
+        """Tell which pairs are `ambiguous` with a combined score inside the closed window."""
+        low, high = round(lowest, 9), round(highest, 9)
+        inside = (self.combined >= low) & (self.combined <= high)
+        return inside & np.isin(self.reason, (TITLE_VETO, BETWEEN))
 
     def counted(self, *reasons: int) -> int:
         """Return how many pairs were decided for one of these reasons."""

@@ -10,7 +10,8 @@ import numpy as np
 from dedup_model.matching_config import MatchingConfig
 from matcher_service.engine.blocking import Pairs
 from matcher_service.engine.cluster import labels_of
-from matcher_service.engine.columns import Ints, Shows, Table, Texts
+from matcher_service.engine.columns import Bools, Ints, Shows, Table, Texts
+from matcher_service.engine.decide import Verdicts
 from matcher_service.engine.pruning import Judged, joined, judged
 from matcher_service.engine.words import Words
 from matcher_service.engine.work import in_order
@@ -48,7 +49,7 @@ def verdicts_of(
     run = _Run(table, pairs, config, progress, executor, part_pairs)
     order = np.argsort(_places(table)[pairs.left], kind="stable")
     first = run.judged(order, floor)
-    matched = first.verdicts.matched
+    matched = _joinable(first.verdicts, config)
     edges = Pairs(first.pairs.left[matched], first.pairs.right[matched])
     labels = labels_of(len(table.ids), edges)
     inside = labels[pairs.left] == labels[pairs.right]
@@ -56,6 +57,14 @@ def verdicts_of(
     if not inside.any():
         return first
     return joined([first, run.judged(order[inside[order]], 0.0)])
+
+
+def _joinable(verdicts: Verdicts, config: MatchingConfig) -> Bools:
+    """Tell which pairs are a match or may still become one when the language model is asked."""
+    ai = config.ai
+    if not ai.enabled:
+        return verdicts.matched
+    return verdicts.matched | verdicts.ambiguous(ai.min_combined_score, ai.max_combined_score)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,23 +2,28 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from dedup_model.matching_config import MatchingConfig
-from matcher_service.engine.blocking import Pairs, candidates
+from matcher_service.engine.blocking import candidates
 from matcher_service.engine.canonical import CanonicalEvent, canonical_event
 from matcher_service.engine.cluster import Cluster, clusters
-from matcher_service.engine.columns import table_of
+from matcher_service.engine.columns import Table, table_of
 from matcher_service.engine.decide import (
     ABOVE_HIGH,
+    AI_SAME,
     BETWEEN,
     TITLE_VETO,
     PairDecision,
     Verdicts,
     reported,
 )
+from matcher_service.engine.judgement import Judgements, overridden
 from matcher_service.engine.partitions import PART_PAIRS, verdicts_of
+from matcher_service.engine.pruning import Judged
 from matcher_service.engine.records import Issue, Listing, Reading, read
 
 ENGINE_VERSION = "1.1.0"
@@ -43,6 +48,38 @@ class Result:
     counts: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class AmbiguousPair:
+    """Two listings that the scores leave open, `one.id` < `other.id`."""
+
+    one: Listing
+    other: Listing
+    combined: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A batch whose pairs are decided by their scores and whose groups are not made yet."""
+
+    received: int
+    reading: Reading
+    table: Table
+    candidates: int
+    found: Judged
+
+    def ambiguous(self, lowest: float, highest: float) -> list[AmbiguousPair]:
+        """Return the ambiguous pairs with a combined score inside the closed window."""
+        pairs, verdicts = self.found.pairs, self.found.verdicts
+        rows = np.flatnonzero(verdicts.ambiguous(lowest, highest))
+        columns = (column[rows].tolist() for column in (pairs.left, pairs.right, verdicts.combined))
+        return [self._pair(*row) for row in zip(*columns, strict=True)]
+
+    def _pair(self, left: int, right: int, combined: float) -> AmbiguousPair:
+        listings = self.reading.listings
+        one, other = sorted((listings[left], listings[right]), key=lambda listing: listing.id)
+        return AmbiguousPair(one, other, combined)
+
+
 def deduplicate(
     raw: Sequence[Mapping[str, Any]],
     config: MatchingConfig,
@@ -51,11 +88,25 @@ def deduplicate(
     executor: Executor | None = None,
     part_pairs: int = PART_PAIRS,
 ) -> Result:
-    """Turn listings in the input's JSON form into canonical events.
+    """Turn listings in the input's JSON form into canonical events: `decided`, then `finished`."""
+    pairs = decided(raw, config, floor, progress, executor, part_pairs)
+    return finished(pairs, {}, config, floor, progress)
 
-    The same listings under the same config give the same result in any order of input, positions
-    aside, whatever the `executor` (None: all work is done here) and the pairs a part. Decisions with a combined score below `floor` (0 to 1) are left out. Never raises for
-    what a listing holds; what `progress` raises passes through.
+
+def decided(
+    raw: Sequence[Mapping[str, Any]],
+    config: MatchingConfig,
+    floor: float,
+    progress: Progress,
+    executor: Executor | None = None,
+    part_pairs: int = PART_PAIRS,
+) -> Decided:
+    """Read listings in the input's JSON form and decide their pairs.
+
+    The same listings under the same config give the same pairs in any order of input, positions
+    aside, whatever the `executor` (None: all work is done here) and the pairs a part. Pairs below
+    both `thresholds.low` and `floor` (0 to 1) may be left out. Never raises for what a listing
+    holds; what `progress` raises passes through.
     """
     reading = read(_heard(raw, progress), config)
     size = len(reading.listings)
@@ -64,18 +115,52 @@ def deduplicate(
     found = verdicts_of(
         table, pairs, config, floor, lambda *work: progress("score", *work), executor, part_pairs
     )
+    return Decided(len(raw), reading, table, len(pairs), found)
+
+
+def finished(
+    batch: Decided,
+    judgements: Judgements,
+    config: MatchingConfig,
+    floor: float,
+    progress: Progress,
+) -> Result:
+    """Group decided pairs and make canonical events; `judgements` stand above the scores.
+
+    Takes the config and the floor that the pairs were decided under. Decisions with a combined
+    score below `floor` are left out. A judgement about a pair that is no candidate is not heard.
+    """
+    found, listings = batch.found, batch.reading.listings
+    rows = {name: row for row, name in enumerate(batch.table.ids)}
+    verdicts = overridden(found.verdicts, found.pairs, rows, judgements)
     groups = clusters(
-        size,
+        len(listings),
         found.pairs,
-        found.verdicts,
+        verdicts,
         config.thresholds,
         lambda *work: progress("cluster", *work),
     )
-    events = _events(reading.listings, groups, config, progress)
-    decisions = reported(table, found.pairs, found.signals, found.verdicts, floor)
-    counts = _counts(len(raw), reading, pairs, found.verdicts, events)
+    events = _events(listings, groups, config, progress)
+    decisions = reported(batch.table, found.pairs, found.signals, verdicts, floor)
+    counts = _counts(batch.received, batch.reading, batch.candidates, verdicts, events)
     progress("canonical", len(events), len(events))
-    return Result(events, decisions, reading.quarantined, reading.repairs, counts)
+    return Result(
+        events,
+        tuple(_with_judgement(one, judgements) for one in decisions),
+        batch.reading.quarantined,
+        batch.reading.repairs,
+        counts,
+    )
+
+
+def _with_judgement(decision: PairDecision, judgements: Judgements) -> PairDecision:
+    judgement = judgements.get((decision.listing_a, decision.listing_b))
+    if judgement is None:
+        return decision
+    tier = decision.tier if judgement.outcome == "budget" else "ai"
+    return replace(
+        decision, tier=tier, ai_confidence=judgement.confidence, ai_outcome=judgement.outcome
+    )
 
 
 def _heard(raw: Sequence[Mapping[str, Any]], progress: Progress) -> Iterator[Mapping[str, Any]]:
@@ -104,7 +189,7 @@ def _events(
 def _counts(
     received: int,
     reading: Reading,
-    pairs: Pairs,
+    pairs: int,
     verdicts: Verdicts,
     events: Iterable[CanonicalEvent],
 ) -> dict[str, int]:
@@ -114,8 +199,8 @@ def _counts(
         "repaired": len({issue.position for issue in reading.repairs}),
         "quarantined": len(reading.quarantined),
         "collapsed": reading.collapsed,
-        "candidate_pairs": len(pairs),
-        "matches": verdicts.counted(ABOVE_HIGH),
+        "candidate_pairs": pairs,
+        "matches": verdicts.counted(ABOVE_HIGH, AI_SAME),
         "ambiguous": verdicts.counted(TITLE_VETO, BETWEEN),
         "events": len(sizes),
         "merged_events": sum(size > 1 for size in sizes),

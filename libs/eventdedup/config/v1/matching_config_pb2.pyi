@@ -1087,6 +1087,10 @@ class Ai(_message.Message):
     CACHE_ENABLED_FIELD_NUMBER: _builtins.int
     COST_PER_1M_INPUT_TOKENS_FIELD_NUMBER: _builtins.int
     COST_PER_1M_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    MAX_COST_PER_BATCH_FIELD_NUMBER: _builtins.int
+    MAX_CALLS_PER_BATCH_FIELD_NUMBER: _builtins.int
+    TIMEOUT_SECONDS_FIELD_NUMBER: _builtins.int
+    THINKING_BUDGET_FIELD_NUMBER: _builtins.int
     enabled: _builtins.bool
     """Whether ambiguous pairs may be asked. Default false."""
     model: _builtins.str
@@ -1109,6 +1113,16 @@ class Ai(_message.Message):
     """Price of a million input tokens. Unit: USD; 0 to 10000; default 0.3."""
     cost_per_1m_output_tokens: _builtins.float
     """Price of a million output tokens. Unit: USD; 0 to 10000; default 2.5."""
+    max_cost_per_batch: _builtins.float
+    """Most that a batch may cost. Unit: USD; 0 to 10000; default 1."""
+    max_calls_per_batch: _builtins.int
+    """Most requests of a batch, repeats included. Unit: requests; 0 to 1000000; default 1000."""
+    timeout_seconds: _builtins.float
+    """Longest wait for a pair's answer, repeats included. Unit: s; 0.1 to 600; default 30."""
+    thinking_budget: _builtins.int
+    """Most tokens of thinking; 0 turns it off, -1 leaves it to the model. Unit: tokens; -1 to 65536;
+    default 0.
+    """
     def __init__(
         self,
         *,
@@ -1123,10 +1137,14 @@ class Ai(_message.Message):
         cache_enabled: _builtins.bool | None = ...,
         cost_per_1m_input_tokens: _builtins.float | None = ...,
         cost_per_1m_output_tokens: _builtins.float | None = ...,
+        max_cost_per_batch: _builtins.float | None = ...,
+        max_calls_per_batch: _builtins.int | None = ...,
+        timeout_seconds: _builtins.float | None = ...,
+        thinking_budget: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cache_enabled", b"_cache_enabled", "_confidence_threshold", b"_confidence_threshold", "_cost_per_1m_input_tokens", b"_cost_per_1m_input_tokens", "_cost_per_1m_output_tokens", b"_cost_per_1m_output_tokens", "_enabled", b"_enabled", "_max_combined_score", b"_max_combined_score", "_max_concurrent_requests", b"_max_concurrent_requests", "_max_output_tokens", b"_max_output_tokens", "_min_combined_score", b"_min_combined_score", "_model", b"_model", "_temperature", b"_temperature", "cache_enabled", b"cache_enabled", "confidence_threshold", b"confidence_threshold", "cost_per_1m_input_tokens", b"cost_per_1m_input_tokens", "cost_per_1m_output_tokens", b"cost_per_1m_output_tokens", "enabled", b"enabled", "max_combined_score", b"max_combined_score", "max_concurrent_requests", b"max_concurrent_requests", "max_output_tokens", b"max_output_tokens", "min_combined_score", b"min_combined_score", "model", b"model", "temperature", b"temperature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cache_enabled", b"_cache_enabled", "_confidence_threshold", b"_confidence_threshold", "_cost_per_1m_input_tokens", b"_cost_per_1m_input_tokens", "_cost_per_1m_output_tokens", b"_cost_per_1m_output_tokens", "_enabled", b"_enabled", "_max_calls_per_batch", b"_max_calls_per_batch", "_max_combined_score", b"_max_combined_score", "_max_concurrent_requests", b"_max_concurrent_requests", "_max_cost_per_batch", b"_max_cost_per_batch", "_max_output_tokens", b"_max_output_tokens", "_min_combined_score", b"_min_combined_score", "_model", b"_model", "_temperature", b"_temperature", "_thinking_budget", b"_thinking_budget", "_timeout_seconds", b"_timeout_seconds", "cache_enabled", b"cache_enabled", "confidence_threshold", b"confidence_threshold", "cost_per_1m_input_tokens", b"cost_per_1m_input_tokens", "cost_per_1m_output_tokens", b"cost_per_1m_output_tokens", "enabled", b"enabled", "max_calls_per_batch", b"max_calls_per_batch", "max_combined_score", b"max_combined_score", "max_concurrent_requests", b"max_concurrent_requests", "max_cost_per_batch", b"max_cost_per_batch", "max_output_tokens", b"max_output_tokens", "min_combined_score", b"min_combined_score", "model", b"model", "temperature", b"temperature", "thinking_budget", b"thinking_budget", "timeout_seconds", b"timeout_seconds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cache_enabled", b"_cache_enabled", "_confidence_threshold", b"_confidence_threshold", "_cost_per_1m_input_tokens", b"_cost_per_1m_input_tokens", "_cost_per_1m_output_tokens", b"_cost_per_1m_output_tokens", "_enabled", b"_enabled", "_max_combined_score", b"_max_combined_score", "_max_concurrent_requests", b"_max_concurrent_requests", "_max_output_tokens", b"_max_output_tokens", "_min_combined_score", b"_min_combined_score", "_model", b"_model", "_temperature", b"_temperature", "cache_enabled", b"cache_enabled", "confidence_threshold", b"confidence_threshold", "cost_per_1m_input_tokens", b"cost_per_1m_input_tokens", "cost_per_1m_output_tokens", b"cost_per_1m_output_tokens", "enabled", b"enabled", "max_combined_score", b"max_combined_score", "max_concurrent_requests", b"max_concurrent_requests", "max_output_tokens", b"max_output_tokens", "min_combined_score", b"min_combined_score", "model", b"model", "temperature", b"temperature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cache_enabled", b"_cache_enabled", "_confidence_threshold", b"_confidence_threshold", "_cost_per_1m_input_tokens", b"_cost_per_1m_input_tokens", "_cost_per_1m_output_tokens", b"_cost_per_1m_output_tokens", "_enabled", b"_enabled", "_max_calls_per_batch", b"_max_calls_per_batch", "_max_combined_score", b"_max_combined_score", "_max_concurrent_requests", b"_max_concurrent_requests", "_max_cost_per_batch", b"_max_cost_per_batch", "_max_output_tokens", b"_max_output_tokens", "_min_combined_score", b"_min_combined_score", "_model", b"_model", "_temperature", b"_temperature", "_thinking_budget", b"_thinking_budget", "_timeout_seconds", b"_timeout_seconds", "cache_enabled", b"cache_enabled", "confidence_threshold", b"confidence_threshold", "cost_per_1m_input_tokens", b"cost_per_1m_input_tokens", "cost_per_1m_output_tokens", b"cost_per_1m_output_tokens", "enabled", b"enabled", "max_calls_per_batch", b"max_calls_per_batch", "max_combined_score", b"max_combined_score", "max_concurrent_requests", b"max_concurrent_requests", "max_cost_per_batch", b"max_cost_per_batch", "max_output_tokens", b"max_output_tokens", "min_combined_score", b"min_combined_score", "model", b"model", "temperature", b"temperature", "thinking_budget", b"thinking_budget", "timeout_seconds", b"timeout_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cache_enabled: _TypeAlias = _typing.Literal["cache_enabled"]  # noqa: Y015
     _WhichOneofArgType__cache_enabled: _TypeAlias = _typing.Literal["_cache_enabled", b"_cache_enabled"]  # noqa: Y015
@@ -1138,10 +1156,14 @@ class Ai(_message.Message):
     _WhichOneofArgType__cost_per_1m_output_tokens: _TypeAlias = _typing.Literal["_cost_per_1m_output_tokens", b"_cost_per_1m_output_tokens"]  # noqa: Y015
     _WhichOneofReturnType__enabled: _TypeAlias = _typing.Literal["enabled"]  # noqa: Y015
     _WhichOneofArgType__enabled: _TypeAlias = _typing.Literal["_enabled", b"_enabled"]  # noqa: Y015
+    _WhichOneofReturnType__max_calls_per_batch: _TypeAlias = _typing.Literal["max_calls_per_batch"]  # noqa: Y015
+    _WhichOneofArgType__max_calls_per_batch: _TypeAlias = _typing.Literal["_max_calls_per_batch", b"_max_calls_per_batch"]  # noqa: Y015
     _WhichOneofReturnType__max_combined_score: _TypeAlias = _typing.Literal["max_combined_score"]  # noqa: Y015
     _WhichOneofArgType__max_combined_score: _TypeAlias = _typing.Literal["_max_combined_score", b"_max_combined_score"]  # noqa: Y015
     _WhichOneofReturnType__max_concurrent_requests: _TypeAlias = _typing.Literal["max_concurrent_requests"]  # noqa: Y015
     _WhichOneofArgType__max_concurrent_requests: _TypeAlias = _typing.Literal["_max_concurrent_requests", b"_max_concurrent_requests"]  # noqa: Y015
+    _WhichOneofReturnType__max_cost_per_batch: _TypeAlias = _typing.Literal["max_cost_per_batch"]  # noqa: Y015
+    _WhichOneofArgType__max_cost_per_batch: _TypeAlias = _typing.Literal["_max_cost_per_batch", b"_max_cost_per_batch"]  # noqa: Y015
     _WhichOneofReturnType__max_output_tokens: _TypeAlias = _typing.Literal["max_output_tokens"]  # noqa: Y015
     _WhichOneofArgType__max_output_tokens: _TypeAlias = _typing.Literal["_max_output_tokens", b"_max_output_tokens"]  # noqa: Y015
     _WhichOneofReturnType__min_combined_score: _TypeAlias = _typing.Literal["min_combined_score"]  # noqa: Y015
@@ -1150,6 +1172,10 @@ class Ai(_message.Message):
     _WhichOneofArgType__model: _TypeAlias = _typing.Literal["_model", b"_model"]  # noqa: Y015
     _WhichOneofReturnType__temperature: _TypeAlias = _typing.Literal["temperature"]  # noqa: Y015
     _WhichOneofArgType__temperature: _TypeAlias = _typing.Literal["_temperature", b"_temperature"]  # noqa: Y015
+    _WhichOneofReturnType__thinking_budget: _TypeAlias = _typing.Literal["thinking_budget"]  # noqa: Y015
+    _WhichOneofArgType__thinking_budget: _TypeAlias = _typing.Literal["_thinking_budget", b"_thinking_budget"]  # noqa: Y015
+    _WhichOneofReturnType__timeout_seconds: _TypeAlias = _typing.Literal["timeout_seconds"]  # noqa: Y015
+    _WhichOneofArgType__timeout_seconds: _TypeAlias = _typing.Literal["_timeout_seconds", b"_timeout_seconds"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cache_enabled) -> _WhichOneofReturnType__cache_enabled | None: ...
     @_typing.overload
@@ -1161,9 +1187,13 @@ class Ai(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__enabled) -> _WhichOneofReturnType__enabled | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_calls_per_batch) -> _WhichOneofReturnType__max_calls_per_batch | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_combined_score) -> _WhichOneofReturnType__max_combined_score | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_concurrent_requests) -> _WhichOneofReturnType__max_concurrent_requests | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_cost_per_batch) -> _WhichOneofReturnType__max_cost_per_batch | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_output_tokens) -> _WhichOneofReturnType__max_output_tokens | None: ...
     @_typing.overload
@@ -1172,6 +1202,10 @@ class Ai(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__model) -> _WhichOneofReturnType__model | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature) -> _WhichOneofReturnType__temperature | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__thinking_budget) -> _WhichOneofReturnType__thinking_budget | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout_seconds) -> _WhichOneofReturnType__timeout_seconds | None: ...
 
 Global___Ai: _TypeAlias = Ai  # noqa: Y015
 

@@ -634,6 +634,8 @@ class PairDecision(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     CATEGORY_FIELD_NUMBER: _builtins.int
     TIER_FIELD_NUMBER: _builtins.int
+    AI_CONFIDENCE_FIELD_NUMBER: _builtins.int
+    AI_OUTCOME_FIELD_NUMBER: _builtins.int
     listing_a: _builtins.str
     """Smaller identifier."""
     listing_b: _builtins.str
@@ -651,11 +653,17 @@ class PairDecision(_message.Message):
     decision: Global___Decision.ValueType
     """Verdict."""
     reason: _builtins.str
-    """Why: `above_high`, `title_veto`, `between`, `below_low`."""
+    """Why: `above_high`, `title_veto`, `between`, `below_low`, `ai_same`, `ai_different`."""
     category: _builtins.str
     """Category whose weights were used; empty for `scoring`."""
     tier: _builtins.str
-    """Who decided: `deterministic`."""
+    """Who was asked last: `deterministic`, or `ai` for the language model."""
+    ai_confidence: _builtins.float
+    """The language model's confidence, 0 to 1; unset without an answer of it."""
+    ai_outcome: _builtins.str
+    """What asking gave: `same`, `different`, `unsure`, `low_confidence`, or the kind of the failure;
+    `budget` when the pair was left for want of budget; empty when it was not to be asked.
+    """
     def __init__(
         self,
         *,
@@ -670,12 +678,16 @@ class PairDecision(_message.Message):
         reason: _builtins.str = ...,
         category: _builtins.str = ...,
         tier: _builtins.str = ...,
+        ai_confidence: _builtins.float | None = ...,
+        ai_outcome: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ai_confidence", b"_ai_confidence", "ai_confidence", b"ai_confidence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "combined", b"combined", "date", b"date", "decision", b"decision", "description", b"description", "geo", b"geo", "listing_a", b"listing_a", "listing_b", b"listing_b", "reason", b"reason", "tier", b"tier", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ai_confidence", b"_ai_confidence", "ai_confidence", b"ai_confidence", "ai_outcome", b"ai_outcome", "category", b"category", "combined", b"combined", "date", b"date", "decision", b"decision", "description", b"description", "geo", b"geo", "listing_a", b"listing_a", "listing_b", b"listing_b", "reason", b"reason", "tier", b"tier", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__ai_confidence: _TypeAlias = _typing.Literal["ai_confidence"]  # noqa: Y015
+    _WhichOneofArgType__ai_confidence: _TypeAlias = _typing.Literal["_ai_confidence", b"_ai_confidence"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ai_confidence) -> _WhichOneofReturnType__ai_confidence | None: ...
 
 Global___PairDecision: _TypeAlias = PairDecision  # noqa: Y015
 
@@ -718,6 +730,94 @@ class ListingIssue(_message.Message):
 Global___ListingIssue: _TypeAlias = ListingIssue  # noqa: Y015
 
 @_typing.final
+class AiUsage(_message.Message):
+    """Figures of the language model's tier in a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class FailuresEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ELIGIBLE_FIELD_NUMBER: _builtins.int
+    CACHE_HITS_FIELD_NUMBER: _builtins.int
+    ASKED_FIELD_NUMBER: _builtins.int
+    ANSWERED_FIELD_NUMBER: _builtins.int
+    LEFT_BY_BUDGET_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    THINKING_TOKENS_FIELD_NUMBER: _builtins.int
+    CACHED_TOKENS_FIELD_NUMBER: _builtins.int
+    COST_USD_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    eligible: _builtins.int
+    """Ambiguous pairs inside the configured window."""
+    cache_hits: _builtins.int
+    """Pairs whose answer was kept from an earlier batch."""
+    asked: _builtins.int
+    """Pairs sent."""
+    answered: _builtins.int
+    """Pairs sent that gave a readable answer."""
+    left_by_budget: _builtins.int
+    """Pairs not sent for want of budget."""
+    calls: _builtins.int
+    """Requests, repeats included."""
+    input_tokens: _builtins.int
+    """Input tokens, cached ones included, as the model's service counted them."""
+    output_tokens: _builtins.int
+    """Output tokens without thinking."""
+    thinking_tokens: _builtins.int
+    """Tokens of thinking, priced as output."""
+    cached_tokens: _builtins.int
+    """Input tokens that the model's service had kept; part of `input_tokens`."""
+    cost_usd: _builtins.float
+    """Price of the answers under the configured prices, in USD."""
+    @_builtins.property
+    def failures(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Pairs without an answer, by kind of failure."""
+
+    def __init__(
+        self,
+        *,
+        eligible: _builtins.int = ...,
+        cache_hits: _builtins.int = ...,
+        asked: _builtins.int = ...,
+        answered: _builtins.int = ...,
+        left_by_budget: _builtins.int = ...,
+        calls: _builtins.int = ...,
+        input_tokens: _builtins.int = ...,
+        output_tokens: _builtins.int = ...,
+        thinking_tokens: _builtins.int = ...,
+        cached_tokens: _builtins.int = ...,
+        cost_usd: _builtins.float = ...,
+        failures: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "asked", b"asked", "cache_hits", b"cache_hits", "cached_tokens", b"cached_tokens", "calls", b"calls", "cost_usd", b"cost_usd", "eligible", b"eligible", "failures", b"failures", "input_tokens", b"input_tokens", "left_by_budget", b"left_by_budget", "output_tokens", b"output_tokens", "thinking_tokens", b"thinking_tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AiUsage: _TypeAlias = AiUsage  # noqa: Y015
+
+@_typing.final
 class Summary(_message.Message):
     """Counts of a batch."""
 
@@ -737,6 +837,7 @@ class Summary(_message.Message):
     LARGEST_CLUSTER_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     RULES_FIELD_NUMBER: _builtins.int
+    AI_FIELD_NUMBER: _builtins.int
     read: _builtins.int
     """Listings received."""
     repaired: _builtins.int
@@ -771,6 +872,10 @@ class Summary(_message.Message):
     def rules(self) -> Global___Rules:
         """The settings that explain the results."""
 
+    @_builtins.property
+    def ai(self) -> Global___AiUsage:
+        """What asking the language model cost; unset when it was not to be asked."""
+
     def __init__(
         self,
         *,
@@ -788,10 +893,11 @@ class Summary(_message.Message):
         largest_cluster: _builtins.int = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
         rules: Global___Rules | None = ...,
+        ai: Global___AiUsage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["rules", b"rules", "run", b"run"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ai", b"ai", "rules", b"rules", "run", b"run"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguous", b"ambiguous", "candidate_pairs", b"candidate_pairs", "collapsed", b"collapsed", "events", b"events", "largest_cluster", b"largest_cluster", "matches", b"matches", "merged_events", b"merged_events", "needs_review", b"needs_review", "quarantined", b"quarantined", "read", b"read", "repaired", b"repaired", "rules", b"rules", "run", b"run", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ai", b"ai", "ambiguous", b"ambiguous", "candidate_pairs", b"candidate_pairs", "collapsed", b"collapsed", "events", b"events", "largest_cluster", b"largest_cluster", "matches", b"matches", "merged_events", b"merged_events", "needs_review", b"needs_review", "quarantined", b"quarantined", "read", b"read", "repaired", b"repaired", "rules", b"rules", "run", b"run", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

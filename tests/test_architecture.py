@@ -26,10 +26,7 @@ ALLOWED = {
     "dedup_model": {"dedup_model", "yaml"} | PYDANTIC,
     "dedup_rpc": {"dedup_rpc", "dedup_model", "eventdedup"} | PYDANTIC | WIRE | TELEMETRY,
     "config_service": {"config_service", "sqlalchemy", "alembic", "cryptography"} | LIBS | WIRE,
-    "matcher_service": {"matcher_service", "numpy", "scipy", "rapidfuzz"}
-    | LIBS
-    | WIRE
-    | PYDANTIC,
+    "matcher_service": {"matcher_service", "numpy", "scipy", "rapidfuzz"} | LIBS | WIRE | PYDANTIC,
     "dedup_report": {"dedup_report", "dedup_model", "dedup_rpc", "eventdedup"},
     "dedup_cli": {"dedup_cli", "config_service", "matcher_service", "typer", "rich", "pyarrow"}
     | {"dedup_report", "numpy"}

@@ -102,6 +102,8 @@ async def test_what_was_removed_is_out_of_range_everywhere(
     fill(store, 6)
     assert at(store, 2 * DAY).compact(Retention(3, DAY), "ann") == 4
     stub = client.stub
+    head, epoch = store.state().revision.number, store.state().epoch
+    await stub.GetSnapshot(pb.GetSnapshotRequest(known_epoch=epoch, min_revision=head))
     for call in (
         client.get(2),
         stub.GetSnapshot(pb.GetSnapshotRequest(revision=1)),

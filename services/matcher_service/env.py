@@ -34,6 +34,7 @@ VARIABLES = (
     "MATCHER_CONFIG_TLS_CERT_FILE",
     "MATCHER_CONFIG_TLS_KEY_FILE",
     "MATCHER_CONFIG_TOKEN_FILE",
+    "MATCHER_DRAIN_SECONDS",
     "MATCHER_MAX_LISTINGS",
     "MATCHER_MAX_STALENESS_SECONDS",
     "MATCHER_METRICS_ADDRESS",
@@ -49,7 +50,8 @@ class Env:
     Variables: `MATCHER_ADDRESS` (host:port or unix:path), `MATCHER_CONFIG_ADDRESS` (ConfigService),
     `MATCHER_CONFIG_RUNGS` (allowed sources, comma-separated, of live, memory, file, bootstrap),
     `MATCHER_CONFIG_TIMEOUT_SECONDS`, `MATCHER_MAX_STALENESS_SECONDS`, `MATCHER_STATE_DIR`,
-    `MATCHER_BOOTSTRAP_FILE` (YAML), `MATCHER_MAX_LISTINGS`, `EVENT_DEDUP_GEMINI_API_KEY` (used with
+    `MATCHER_BOOTSTRAP_FILE` (YAML), `MATCHER_MAX_LISTINGS`, `MATCHER_DRAIN_SECONDS` (how long running
+    batches may go on after SIGTERM), `EVENT_DEDUP_GEMINI_API_KEY` (used with
     the bootstrap rung alone, and turns `ai.enabled` on there), `LOG_LEVEL`; those of `Access` and
     `TelemetryEnv` with the prefix `MATCHER`; towards ConfigService those of `Credentials` with `MATCHER_CONFIG`.
     """
@@ -63,6 +65,7 @@ class Env:
     bootstrap_file: Path | None = None
     api_key: str | None = field(default=None, repr=False)
     max_listings: int = 1_000_000
+    drain_seconds: float = 5.0
     log_level: str = "INFO"
     access: Access = field(default_factory=lambda: Access("MATCHER"))
     telemetry: TelemetryEnv = field(default_factory=TelemetryEnv)
@@ -87,6 +90,9 @@ class Env:
             api_key=variables.get("EVENT_DEDUP_GEMINI_API_KEY") or None,
             max_listings=int(
                 number(variables, "MATCHER_MAX_LISTINGS", default.max_listings, 1, 10_000_000)
+            ),
+            drain_seconds=number(
+                variables, "MATCHER_DRAIN_SECONDS", default.drain_seconds, 0, 3600
             ),
             log_level=log_level(variables),
             access=Access.read(variables, "MATCHER"),

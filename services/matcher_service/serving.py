@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import grpc
 
+from dedup_rpc import certificate
 from dedup_rpc.client import AsyncConfigClient, Retry
 from dedup_rpc.server import NotAllowed, Serving
 from dedup_rpc.telemetry import Telemetry
@@ -17,7 +18,6 @@ from matcher_service.reporting import Reporter
 from matcher_service.servicer import Servicer
 
 LOG = logging.getLogger("event_dedup.matcher")
-GRACE_SECONDS = 5.0
 UNARY_SECONDS = 120.0
 """A small batch that takes longer than this is ended."""
 RETRY = Retry(tries=4)
@@ -33,10 +33,11 @@ class MatcherServer:
     client: AsyncConfigClient
     reporter: Reporter
     telemetry: Telemetry
+    drain_seconds: float
 
-    async def stop(self, grace: float = GRACE_SECONDS) -> None:
-        """Drain: running batches get `grace` seconds, then they are cancelled."""
-        await self.serving.stop(grace)
+    async def stop(self, grace: float | None = None) -> None:
+        """Drain: running batches get `grace` seconds (Env), then they are cancelled."""
+        await self.serving.stop(self.drain_seconds if grace is None else grace)
         await self.reporter.close()
         await self.client.close()
         await self.telemetry.close()
@@ -68,11 +69,13 @@ async def start(env: Env) -> MatcherServer:
         add_MatcherServiceServicer_to_server(Servicer(configs, env.max_listings, done), server)
 
     serving = Serving((SERVICE,), register, guard, tls)
+    used = {"server": access.cert_file, "client": env.config_credentials.cert_file}
+    certificate.add_gauge(telemetry.metrics, used)
     telemetry.start()
     address = await serving.start(env.address, access.health_address)
     reporter.start(address)
     LOG.info("listening on %s, config from %s", address, env.config_address)
-    return MatcherServer(address, serving, client, reporter, telemetry)
+    return MatcherServer(address, serving, client, reporter, telemetry, env.drain_seconds)
 
 
 def _unheard(outcome: Outcome) -> None:

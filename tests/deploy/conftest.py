@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from postgres.conftest import database, postgres
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -19,6 +20,8 @@ TOOLS = Path(sys.executable).parent
 PATHS = {"PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}"}
 
 Document = dict[str, Any]
+__all__ = ["database", "postgres"]
+"""Fixtures."""
 
 
 @cache

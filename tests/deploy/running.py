@@ -9,22 +9,25 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 from deploy.conftest import TOOLS
 from prometheus_client.parser import text_string_to_metric_families
+
+from dedup_rpc import probe
 
 PREFIXES = ("CONFIG_", "MATCHER_", "EVENT_DEDUP_", "LOG_", "OTEL_")
 START_SECONDS = 40.0
 NAMES = {"config-service": "CONFIG", "matcher-service": "MATCHER"}
 
 
-def free_ports(count: int) -> Iterator[int]:
+def free_ports(count: int) -> list[int]:
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
             one.bind(("127.0.0.1", 0))
-        yield from [one.getsockname()[1] for one in sockets]
+        return [one.getsockname()[1] for one in sockets]
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,12 @@ class Place:
 
     def here(self, value: str) -> str:
         """Return a variable's value with paths and the address of ConfigService of this machine."""
-        for mounted, folder in self.folders.items():
-            value = re.sub(rf"(?<![\w/.]){mounted}(?=/|$)", str(folder), value)
-            value = value.replace(f"sqlite:///{mounted}/", f"sqlite:///{folder}/")
+        mounted = "|".join(map(re.escape, self.folders))
+        value = re.sub(
+            rf"^(sqlite:///)?({mounted})(?=/|$)",
+            lambda found: f"{found[1] or ''}{self.folders[found[2]]}",
+            value,
+        )
         return value.replace("config-service:50051", f"localhost:{self.config_port}")
 
 
@@ -48,7 +54,7 @@ class Running:
 
     service: str
     variables: dict[str, str]
-    process: "subprocess.Popen[bytes]"
+    process: "subprocess.Popen[Any]"
 
     @property
     def address(self) -> str:
@@ -93,7 +99,7 @@ def cleaned() -> dict[str, str]:
 @contextmanager
 def serving(service: str, given: Mapping[str, str], place: Place, log: Path) -> Iterator[Running]:
     """Run a service with the variables of a manifest until the block ends, then end it gently."""
-    ports = free_ports(3)
+    ports = iter(free_ports(3))
     variables = {
         name: re.sub(r"^0\.0\.0\.0:\d+$", lambda _: f"127.0.0.1:{next(ports)}", place.here(value))
         for name, value in given.items()
@@ -113,11 +119,10 @@ def serving(service: str, given: Mapping[str, str], place: Place, log: Path) -> 
 
 
 async def until_healthy(running: Running) -> None:
-    """Wait until the service's own `health` command is content."""
+    """Wait until the service serves, and its own `health` command says so."""
     async with asyncio.timeout(START_SECONDS):
-        while True:
-            found = await asyncio.to_thread(command, running.service, running.variables, "health")
-            if found.returncode == 0:
-                return
+        while await asyncio.to_thread(probe.health, running.health) != "SERVING":
             assert running.process.poll() is None, f"{running.service} ended"
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.1)
+    found = await asyncio.to_thread(command, running.service, running.variables, "health")
+    assert (found.returncode, found.stderr) == (0, "")

@@ -2,13 +2,16 @@
 
 import asyncio
 import base64
+import json
 import os
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import grpc
 import promql_parser
 import pytest
 import yaml
@@ -30,7 +33,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from dedup_rpc.channel import Credentials, connect_aio
 from dedup_rpc.client import AsyncConfigClient
-from eventdedup.matcher.v1.matcher_service_pb2 import DeduplicateBatchRequest
+from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 from eventdedup.matcher.v1.matcher_service_pb2_grpc import MatcherServiceStub
 
 LISTINGS = [
@@ -44,6 +47,9 @@ LISTINGS = [
 ]
 PROMETHEUS = {"up"}
 """Metrics that Prometheus makes itself."""
+TARGET = {"job", "namespace", "pod"}
+"""Labels that Prometheus adds to what it scrapes."""
+Scraped = dict[str, set[frozenset[tuple[str, str]]]]
 
 
 @asynccontextmanager
@@ -87,9 +93,16 @@ async def composed(secrets: Path, tmp_path: Path) -> AsyncIterator[dict[str, Run
 
 async def deduplicated(running: Running, credentials: Credentials) -> Any:
     async with connect_aio(running.address, credentials) as channel:
-        request = ParseDict({"listings": LISTINGS}, DeduplicateBatchRequest())
+        request = ParseDict({"listings": LISTINGS}, pb.DeduplicateBatchRequest())
         stub: Any = MatcherServiceStub(channel)
         return await stub.DeduplicateBatch(request, timeout=30)
+
+
+async def until_reported(client: AsyncConfigClient) -> None:
+    """Wait until the matcher has told of its batch, which it does in the background."""
+    async with asyncio.timeout(20):
+        while not (await client.clients()).clients:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
 
 
 async def probed(running: Running, service: str) -> int:
@@ -105,10 +118,13 @@ async def test_the_composed_pair_answers_probes_calls_scrapes_and_knows_what_ale
     config, matcher = composed["config-service"], composed["matcher-service"]
     ca = secrets / "ca.crt"
     answer = await deduplicated(matcher, Credentials(ca, token_file=secrets / "caller.token"))
-    assert answer.started.source == "live"
+    assert answer.summary.run.source == pb.CONFIG_SOURCE_LIVE
     operator = Credentials(ca, token_file=secrets / "operator.token")
     async with AsyncConfigClient(config.address, operator) as client:
         await client.update({"thresholds.high": 0.8})
+        await until_reported(client)
+    with pytest.raises(grpc.aio.AioRpcError, match="UNAUTHENTICATED"):
+        await deduplicated(matcher, Credentials(ca))
     for name in ("dev", "production", "mtls"):
         for service, deployment in deployments(name).items():
             (container,) = pod(deployment)["containers"]
@@ -116,8 +132,128 @@ async def test_the_composed_pair_answers_probes_calls_scrapes_and_knows_what_ale
                 asked = container[probe]["grpc"].get("service", "")
                 found = await probed(composed[service], asked)
                 assert found == health_pb2.HealthCheckResponse.SERVING
-    scraped = [await asyncio.to_thread(one.scraped) for one in composed.values()]
-    known = {name: scraped[0].get(name, set()) | scraped[1].get(name, set()) for one in scraped for name in one}
+    known = merged([await asyncio.to_thread(one.scraped) for one in composed.values()])
     for query in (*alert_queries(), *dashboard_queries()):
-        for selector in selectors(promql_parser.parse(query)):
-            assert selector.name in known.keys() | PROMETHEUS, query
+        found = list(selectors(promql_parser.parse(query)))
+        assert found, query
+        for selector in found:
+            assert_known(selector, known)
+
+
+def alert_queries() -> Iterator[str]:
+    yield from (rule["expr"] for rule in rules())
+
+
+def dashboard_queries() -> Iterator[str]:
+    """Yield the dashboard's queries with what Grafana would put in its variables' places."""
+    for panel in dashboard()["panels"]:
+        for target in panel["targets"]:
+            yield target["expr"].replace("$namespace", ".*").replace("$__rate_interval", "1m")
+
+
+def selectors(expression: Any) -> Iterator[Any]:
+    """Yield every choice of a metric in a query."""
+    match expression:
+        case promql_parser.VectorSelector():
+            yield expression
+        case promql_parser.MatrixSelector():
+            yield expression.vector_selector
+        case promql_parser.BinaryExpr():
+            yield from selectors(expression.lhs)
+            yield from selectors(expression.rhs)
+        case promql_parser.Call():
+            for argument in expression.args:
+                yield from selectors(argument)
+        case promql_parser.AggregateExpr() | promql_parser.ParenExpr():
+            yield from selectors(expression.expr)
+        case _:
+            assert isinstance(expression, promql_parser.NumberLiteral), expression
+
+
+def merged(scraped: list[Scraped]) -> Scraped:
+    names = {name for one in scraped for name in one}
+    return {name: set().union(*(one.get(name, set()) for one in scraped)) for name in names}
+
+
+def assert_known(selector: Any, known: Scraped) -> None:
+    """A metric is one that a scrape shows, and so are the labels by which it is chosen."""
+    assert selector.name in known.keys() | PROMETHEUS, selector
+    labels = {label for sample in known.get(selector.name, ()) for label in sample}
+    for matcher in selector.matchers.matchers:
+        if matcher.name not in TARGET:
+            assert matcher.name in {name for name, _ in labels}, selector
+            if matcher.op == promql_parser.MatchOp.Equal:
+                assert (matcher.name, matcher.value) in labels, selector
+
+
+def test_the_operator_gets_the_same_alerts_as_prometheus() -> None:
+    (rule,) = of_kind(overlay("production"), "PrometheusRule")
+    groups = yaml.safe_load((DEPLOY / "prometheus/rules.yaml").read_text())
+    assert rule["spec"] == groups
+    names = [one["alert"] for one in rules()]
+    assert len(set(names)) == len(names)
+    for one in rules():
+        assert one["labels"]["severity"] in {"info", "warning", "critical"}
+        assert {"summary", "description"} == set(one["annotations"])
+
+
+def test_the_dashboard_is_delivered_whole() -> None:
+    (config_map,) = of_kind(overlay("production"), "ConfigMap")
+    assert json.loads(config_map["data"]["event-dedup.json"]) == dashboard()
+    assert config_map["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
+@pytest.fixture
+async def in_cluster(
+    secrets: Path, tmp_path: Path, database: str
+) -> AsyncIterator[dict[str, Running]]:
+    """The pair of the overlay `production` on PostgreSQL, with volumes laid out from its Secrets."""
+    given = tmp_path / "given"
+    shutil.copytree(secrets, given)
+    (given / "database-url").write_text(database)
+    held = secrets_of(given)
+    (port,) = free_ports(1)
+    variables, places = {}, {}
+    for service, deployment in deployments("production").items():
+        (container,) = pod(deployment)["containers"]
+        folders = dict(volumes(pod(deployment), container, held, tmp_path / service))
+        variables[service], places[service] = environment(container), Place(folders, port)
+    async with pair(variables, places, tmp_path) as running:
+        yield running
+
+
+def secrets_of(folder: Path) -> dict[str, dict[str, str]]:
+    """Return what `secrets.sh` would put into the cluster, by name and key."""
+    command = [str(DEPLOY / "k8s/secrets.sh"), str(folder)]
+    done = subprocess.run(
+        command, env=os.environ | PATHS, capture_output=True, check=True, timeout=60
+    )
+    documents = [one for one in yaml.safe_load_all(done.stdout) if one]
+    return {one["metadata"]["name"]: one["data"] for one in documents}
+
+
+def volumes(
+    pod: Any, container: Any, held: dict[str, dict[str, str]], folder: Path
+) -> Iterator[tuple[str, Path]]:
+    """Lay a pod's volumes out in a folder; yields where each is mounted, and its place."""
+    by_name = {volume["name"]: volume for volume in pod["volumes"]}
+    for mount in container["volumeMounts"]:
+        place = folder / mount["name"]
+        place.mkdir(parents=True)
+        volume = by_name[mount["name"]]
+        sources = [one["secret"] for one in volume.get("projected", {}).get("sources", ())]
+        for source in (*sources, *([volume["secret"]] if "secret" in volume else [])):
+            secret = held[source.get("name") or source["secretName"]]
+            for item in source["items"]:
+                (place / item["path"]).write_bytes(base64.b64decode(secret[item["key"]]))
+        yield mount["mountPath"], place
+
+
+async def test_the_production_pair_runs_on_the_secrets_that_are_made_for_it(
+    in_cluster: dict[str, Running], secrets: Path
+) -> None:
+    caller = Credentials(secrets / "ca.crt", token_file=secrets / "caller.token")
+    answer = await deduplicated(in_cluster["matcher-service"], caller)
+    assert answer.summary.run.source == pb.CONFIG_SOURCE_LIVE
+    state = Path(in_cluster["matcher-service"].variables["MATCHER_STATE_DIR"])
+    assert list(state.iterdir())

@@ -1,4 +1,4 @@
-.PHONY: demo test reliability check protos bench
+.PHONY: demo test reliability check protos bench images scan
 
 PYTHON ?= python3
 VENV := .venv
@@ -37,3 +37,17 @@ bench: $(VENV)/ready
 	python benchmarks/watch.py replicas
 	python benchmarks/watch.py stalled
 	python benchmarks/overload.py
+
+images: $(VENV)/ready
+	IMAGES=full pytest --durations=0 tests/deploy/test_image.py
+
+$(VENV)/scan/ready: requirements/scan.txt
+	$(PYTHON) -m venv $(VENV)/scan
+	$(VENV)/scan/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/scan.txt
+	touch $@
+
+scan: $(VENV)/ready $(VENV)/scan/ready
+	mkdir -p build/scan
+	for name in dev production mtls; do kubectl kustomize deploy/k8s/overlays/$$name > build/scan/$$name.yaml; done
+	cp deploy/Dockerfile build/scan
+	$(VENV)/scan/bin/checkov --config-file deploy/scan.yaml --directory build/scan

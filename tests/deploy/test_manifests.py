@@ -28,6 +28,8 @@ CUSTOM = {
     ("cert-manager.io/v1", "Certificate"),
 }
 """Kinds that a cluster learns from others' installations; no schema of Kubernetes holds them."""
+IDLE_BYTES, LISTING_BYTES = 128 * 2**20, 12_000
+"""Of a matcher, and what each listing of a batch adds; docs/deployment.md says how that was measured."""
 TELEMETRY_SECONDS = 10
 """For the last report and the last traces after a drain."""
 IMAGE = re.compile(r"[a-z0-9-]+(/[a-z0-9-]+)?:[a-z]?[0-9][A-Za-z0-9.-]*")
@@ -106,6 +108,14 @@ def test_a_pod_lives_as_long_as_its_drain(name: str) -> None:
         )
         grace = pod(deployment)["terminationGracePeriodSeconds"]
         assert grace >= waits + drain + TELEMETRY_SECONDS, service
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_largest_batch_that_is_let_in_fits_the_memory(name: str) -> None:
+    (container,) = pod(deployments(name)["matcher-service"])["containers"]
+    listings = int(environment(container)["MATCHER_MAX_LISTINGS"])
+    gibibytes = int(container["resources"]["limits"]["memory"].removesuffix("Gi"))
+    assert IDLE_BYTES + listings * LISTING_BYTES < gibibytes * 2**30
 
 
 def test_compose_waits_as_long_as_a_drain() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from postgres.conftest import database, postgres
+from security.conftest import authority
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -20,7 +21,7 @@ TOOLS = Path(sys.executable).parent
 PATHS = {"PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}"}
 
 Document = dict[str, Any]
-__all__ = ["database", "postgres"]
+__all__ = ["authority", "database", "postgres"]
 """Fixtures."""
 
 

@@ -15,6 +15,8 @@ import grpc
 import promql_parser
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from deploy.conftest import (
     DEPLOY,
     PATHS,
@@ -30,6 +32,7 @@ from deploy.conftest import (
 from deploy.running import Place, Running, command, free_ports, serving, until_healthy
 from google.protobuf.json_format import ParseDict
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from security.conftest import Authority
 
 from dedup_rpc.channel import Credentials, connect_aio
 from dedup_rpc.client import AsyncConfigClient
@@ -47,6 +50,15 @@ LISTINGS = [
 ]
 PROMETHEUS = {"up"}
 """Metrics that Prometheus makes itself."""
+PRINCIPALS = (
+    ("config", "matcher", "matcher", "spiffe://event-dedup/matcher-service"),
+    ("matcher", "caller", "caller", "spiffe://event-dedup/caller"),
+)
+"""Whose authz.yaml, who, with which role and certificate."""
+USAGES = {
+    "server auth": ExtendedKeyUsageOID.SERVER_AUTH,
+    "client auth": ExtendedKeyUsageOID.CLIENT_AUTH,
+}
 TARGET = {"job", "namespace", "pod"}
 """Labels that Prometheus adds to what it scrapes."""
 Scraped = dict[str, set[frozenset[tuple[str, str]]]]
@@ -205,21 +217,45 @@ def test_the_dashboard_is_delivered_whole() -> None:
 
 @pytest.fixture
 async def in_cluster(
-    secrets: Path, tmp_path: Path, database: str
+    secrets: Path, tmp_path: Path, database: str, authority: Authority
 ) -> AsyncIterator[dict[str, Running]]:
-    """The pair of the overlay `production` on PostgreSQL, with volumes laid out from its Secrets."""
-    given = tmp_path / "given"
-    shutil.copytree(secrets, given)
-    (given / "database-url").write_text(database)
-    held = secrets_of(given)
+    """The pair of the overlay `mtls` on PostgreSQL, with volumes laid out from its Secrets."""
+    held = secrets_of(made_for(secrets, tmp_path / "made", database))
+    held |= dict(certified(authority))
     (port,) = free_ports(1)
     variables, places = {}, {}
-    for service, deployment in deployments("production").items():
+    for service, deployment in deployments("mtls").items():
         (container,) = pod(deployment)["containers"]
         folders = dict(volumes(pod(deployment), container, held, tmp_path / service))
         variables[service], places[service] = environment(container), Place(folders, port)
     async with pair(variables, places, tmp_path) as running:
         yield running
+
+
+def made_for(secrets: Path, folder: Path, database: str) -> Path:
+    """Copy the secrets of a trial, with another database, and principals that have certificates."""
+    shutil.copytree(secrets, folder)
+    (folder / "database-url").write_text(database)
+    for service, name, role, identity in PRINCIPALS:
+        entry = f"  - {{name: {name}, roles: [{role}], identities: ['{identity}']}}\n"
+        (folder / f"{service}-authz.yaml").write_text(f"principals:\n{entry}")
+    return folder
+
+
+def certified(authority: Authority) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the Secrets that cert-manager would make, for this machine's name besides."""
+    for one in of_kind(overlay("mtls"), "Certificate"):
+        spec = one["spec"]
+        names = [x509.UniformResourceIdentifier(uri) for uri in spec.get("uris", ())]
+        hosts = [x509.DNSName(name) for name in (*spec["dnsNames"], "localhost")]
+        usages = [USAGES[usage] for usage in spec["usages"] if usage in USAGES]
+        cert, key = authority.issue(one["metadata"]["name"], [*names, *hosts], usages=usages)
+        files = {"tls.crt": cert, "tls.key": key, "ca.crt": authority.file}
+        yield spec["secretName"], {name: encoded(path) for name, path in files.items()}
+
+
+def encoded(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()
 
 
 def secrets_of(folder: Path) -> dict[str, dict[str, str]]:
@@ -249,11 +285,29 @@ def volumes(
         yield mount["mountPath"], place
 
 
-async def test_the_production_pair_runs_on_the_secrets_that_are_made_for_it(
-    in_cluster: dict[str, Running], secrets: Path
+async def test_the_pair_in_a_cluster_runs_on_its_secrets_and_certificates(
+    in_cluster: dict[str, Running], authority: Authority
 ) -> None:
-    caller = Credentials(secrets / "ca.crt", token_file=secrets / "caller.token")
-    answer = await deduplicated(in_cluster["matcher-service"], caller)
+    matcher = in_cluster["matcher-service"]
+    names = [x509.UniformResourceIdentifier("spiffe://event-dedup/caller")]
+    answer = await deduplicated(
+        matcher, Credentials(authority.file, *authority.issue("caller", names))
+    )
     assert answer.summary.run.source == pb.CONFIG_SOURCE_LIVE
-    state = Path(in_cluster["matcher-service"].variables["MATCHER_STATE_DIR"])
-    assert list(state.iterdir())
+    with pytest.raises(grpc.aio.AioRpcError, match="UNAVAILABLE"):
+        await deduplicated(matcher, Credentials(authority.file))
+    assert list(Path(matcher.variables["MATCHER_STATE_DIR"]).iterdir())
+
+
+@pytest.mark.parametrize("name", ["dev", "production"])
+def test_the_secrets_of_a_trial_are_those_that_pods_mount(
+    name: str, secrets: Path, tmp_path: Path
+) -> None:
+    held = secrets_of(secrets)
+    for service, deployment in deployments(name).items():
+        (container,) = pod(deployment)["containers"]
+        laid = dict(volumes(pod(deployment), container, held, tmp_path / service))
+        place = Place(laid, 0)
+        for variable, value in environment(container).items():
+            if variable.endswith("_FILE"):
+                assert Path(place.here(value)).is_file(), variable

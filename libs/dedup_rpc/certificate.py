@@ -1,7 +1,6 @@
 """When a certificate expires, read from its PEM file (X.509 as of RFC 5280, DER as of X.690)."""
 
 import ssl
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,20 +12,43 @@ _TIMES = {0x17: "%y%m%d%H%M%SZ", 0x18: "%Y%m%d%H%M%SZ"}
 _VERSION = 0xA0
 
 
-def add_gauge(metrics: Metrics, files: Mapping[str, Path | None]) -> None:
-    """Add the gauge of expiry times; `files` maps what a certificate is used for to its file."""
+def add_gauge(metrics: Metrics, server: Path | None, client: Path | None = None) -> None:
+    """Add the gauge of expiry times of the certificates in use.
+
+    A server's is read again at each scrape, as the server itself takes up a new file. A client's is
+    read now: a channel shows the one that it was made with. Raises OSError or ValueError for that one.
+    """
+    held = _expiry("client", client)
     metrics.gauges(
         "eventdedup_certificate_not_after_seconds",
-        "When a certificate expires, in seconds since 1970",
+        "When the certificate in use expires, in seconds since 1970",
         ("use",),
-        lambda: {(use,): not_after(path).timestamp() for use, path in files.items() if path},
+        lambda: held | _replaced(server),
     )
+
+
+def _replaced(server: Path | None) -> dict[tuple[str, ...], float]:
+    # a file that cannot be read is not taken up either; `ServerFiles` says so in the log
+    try:
+        return _expiry("server", server)
+    except (OSError, ValueError):
+        return {}
+
+
+def _expiry(use: str, path: Path | None) -> dict[tuple[str, ...], float]:
+    return {(use,): not_after(path).timestamp()} if path else {}
 
 
 def not_after(path: Path) -> datetime:
     """Return when the first certificate of a PEM file expires; raises OSError or ValueError."""
-    pem, end, _ = path.read_text("ascii").partition(_END)
-    der = ssl.PEM_cert_to_DER_cert(pem[pem.find("-----BEGIN") :] + end)
+    pem, end, _ = path.read_text("utf-8", "replace").partition(_END)
+    try:
+        return _not_after(ssl.PEM_cert_to_DER_cert(pem[pem.find("-----BEGIN") :] + end))
+    except (ValueError, LookupError):
+        raise ValueError(f"{path.name} holds no certificate in PEM") from None
+
+
+def _not_after(der: bytes) -> datetime:
     certificate = _children(der)[0][1]
     fields = _children(_children(certificate)[0][1])
     # version is left out of a certificate of the first version; then serial, signature, issuer

@@ -89,7 +89,7 @@ async def _started(env: Env, held: contextlib.AsyncExitStack, options: Options) 
     feed = Feed(store, executor, _present(store), env.poll_seconds)
     serving = Serving((SERVICE, ADMIN), _registering(store, feed), guard, tls, options)
     add_gauges(telemetry, store, feed)
-    certificate.add_gauge(telemetry.metrics, {"server": env.access.cert_file})
+    certificate.add_gauge(telemetry.metrics, env.access.cert_file)
     telemetry.start()
     healthy = store.keyring.problem is None
     address = await serving.start(env.address, env.access.health_address, healthy=healthy)

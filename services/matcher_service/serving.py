@@ -69,8 +69,7 @@ async def start(env: Env) -> MatcherServer:
         add_MatcherServiceServicer_to_server(Servicer(configs, env.max_listings, done), server)
 
     serving = Serving((SERVICE,), register, guard, tls)
-    used = {"server": access.cert_file, "client": env.config_credentials.cert_file}
-    certificate.add_gauge(telemetry.metrics, used)
+    certificate.add_gauge(telemetry.metrics, access.cert_file, env.config_credentials.cert_file)
     telemetry.start()
     address = await serving.start(env.address, access.health_address)
     reporter.start(address)

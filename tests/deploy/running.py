@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from dedup_rpc import probe
 
 PREFIXES = ("CONFIG_", "MATCHER_", "EVENT_DEDUP_", "LOG_", "OTEL_")
-START_SECONDS = 40.0
+START_SECONDS = 120.0
 NAMES = {"config-service": "CONFIG", "matcher-service": "MATCHER"}
 
 
@@ -88,7 +88,7 @@ def command(
         env=cleaned() | dict(variables),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
 
 
@@ -112,7 +112,7 @@ def serving(service: str, given: Mapping[str, str], place: Place, log: Path) -> 
     try:
         yield Running(service, variables, process)
         process.terminate()
-        assert process.wait(timeout=20) == 0, log.read_text()
+        assert process.wait(timeout=60) == 0, log.read_text()
     finally:
         process.kill()
         process.wait()

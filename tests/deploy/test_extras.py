@@ -90,7 +90,7 @@ async def serves(extra: str, service: str, variables: dict[str, str]) -> None:
     try:
         await until_healthy(Running(service, variables, process))
         process.terminate()
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=60)
         assert process.returncode == 0, said
     finally:
         process.kill()
@@ -107,7 +107,7 @@ async def serves(extra: str, service: str, variables: dict[str, str]) -> None:
 )
 def test_a_command_whose_extra_is_missing_says_which(lock: str, command: str, extra: str) -> None:
     process = started(lock, command, "--help")
-    out, said = process.communicate(timeout=30)
+    out, said = process.communicate(timeout=60)
     assert process.returncode == 78
     assert out == ""
     wanted = rf"{command}: \w+ is not installed: pip install 'event-dedup\[{extra}\]'\n"

@@ -112,7 +112,7 @@ async def deduplicated(running: Running, credentials: Credentials) -> Any:
 
 async def until_reported(client: AsyncConfigClient) -> None:
     """Wait until the matcher has told of its batch, which it does in the background."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (await client.clients()).clients:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 

@@ -18,7 +18,7 @@ from config_service.env import Env
 from dedup_rpc import probe
 from dedup_rpc.client import AsyncConfigClient
 
-START_SECONDS = 30
+START_SECONDS = 120
 CALLS = 60
 
 

@@ -31,20 +31,32 @@ def test_the_first_certificate_of_a_chain_counts(authority: Authority) -> None:
     assert not_after(cert) == leaf != not_after(authority.file)
 
 
-def test_a_renewed_certificate_is_seen_and_a_broken_one_shows_no_number(
+def test_the_certificate_in_use_counts_and_a_broken_one_shows_no_number(
     authority: Authority,
 ) -> None:
     telemetry = Telemetry(TelemetryEnv(), "test")
     registry: CollectorRegistry = telemetry.metrics.registry
     cert, _ = authority.issue("x", [], 5)
-    add_gauge(telemetry.metrics, {"server": cert, "client": None})
+    held, _ = authority.issue("y", [], 5)
+    add_gauge(telemetry.metrics, cert, held)
     before = registry.get_sample_value(NAME, {"use": "server"})
     authority.issue("x", [], 50)
+    authority.issue("y", [], 50)
     after = registry.get_sample_value(NAME, {"use": "server"})
     assert before
     assert after
     assert 44 < (after - before) / 86_400 < 46
-    assert registry.get_sample_value(NAME, {"use": "client"}) is None
-    for broken in ("no certificate", cert.read_text()[:200]):
+    assert registry.get_sample_value(NAME, {"use": "client"}) == pytest.approx(before, abs=60)
+    garbled = cert.read_text().replace("A", "B")
+    for broken in ("no certificate", cert.read_text()[:200], "\ufeffx", garbled):
         cert.write_text(broken)
         assert registry.get_sample_value(NAME, {"use": "server"}) is None
+        assert registry.get_sample_value(NAME, {"use": "client"})
+
+
+def test_a_file_without_a_certificate_is_refused_by_its_name(authority: Authority) -> None:
+    cert, key = authority.issue("x", [])
+    with pytest.raises(ValueError, match=r"x.key holds no certificate"):
+        not_after(key)
+    with pytest.raises(FileNotFoundError):
+        not_after(cert.with_name("none.pem"))

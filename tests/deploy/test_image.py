@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from deploy.conftest import DEPLOY, ROOT
+from deploy.conftest import DEPLOY, ROOT, TOOLS
 
 FULL = os.environ.get("IMAGES") == "full"
 """Whether the steps are run: they fetch two sets of wheels, and take a minute."""
@@ -54,6 +54,12 @@ def test_a_build_sees_what_it_copies_and_nothing_else() -> None:
     seen = {line[1:] for line in lines if line.startswith("!")}
     assert seen == {source.partition("/")[0] for source in copied()}
     assert all((ROOT / source).exists() for source in copied())
+
+
+def test_the_build_is_written_as_its_linter_asks() -> None:
+    command = [str(TOOLS / "hadolint"), "--no-color", str(DEPLOY / "Dockerfile")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_dependencies_come_from_locks_with_hashes() -> None:

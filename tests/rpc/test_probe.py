@@ -16,14 +16,14 @@ from dedup_rpc.guard import Guard
 from dedup_rpc.server import HEALTH, Serving
 
 
-def asked(command: str, prefix: str, address: str) -> tuple[int, str]:
+def asked(command: str, prefix: str, address: str, *way: str) -> tuple[int, str]:
     code = f"import sys; sys.argv[1:] = ['health']; from {command}.entry import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, *(way or ("-c", code))],
         env=os.environ | {f"{prefix}_HEALTH_ADDRESS": address},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     return done.returncode, done.stderr
 
@@ -45,6 +45,7 @@ def test_the_command_tells_a_server_that_is_not_there(command: str, prefix: str)
     status, said = asked(command, prefix, "127.0.0.1:1")
     assert status == 1
     assert "UNAVAILABLE at 127.0.0.1:1" in said
+    assert asked(command, prefix, "127.0.0.1:1", "-m", command, "health") == (status, said)
     status, said = asked(command, prefix, "")
     assert status == 1
     assert "set it" in said

@@ -1,4 +1,4 @@
-.PHONY: demo test reliability check protos references bench quality
+.PHONY: demo test reliability check protos references bench quality images scan
 
 PYTHON ?= python3
 VENV := .venv
@@ -46,3 +46,17 @@ bench: $(VENV)/ready
 
 quality: $(VENV)/ready
 	python benchmarks/quality.py --into docs/quality.md
+
+images: $(VENV)/ready
+	IMAGES=full pytest --durations=0 tests/deploy/test_image.py
+
+$(VENV)/scan/ready: requirements/scan.txt
+	$(PYTHON) -m venv $(VENV)/scan
+	$(VENV)/scan/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/scan.txt
+	touch $@
+
+scan: $(VENV)/ready $(VENV)/scan/ready
+	mkdir -p build/scan
+	for name in dev production mtls; do kubectl kustomize deploy/k8s/overlays/$$name > build/scan/$$name.yaml; done
+	cp deploy/Dockerfile build/scan
+	$(VENV)/scan/bin/checkov --config-file deploy/scan.yaml --directory build/scan

@@ -1,4 +1,4 @@
-"""Client channels: credentials, keepalive, retries of calls that are safe to repeat, size limit."""
+"""Client channels: credentials, keepalive, replicas in turn, retries of safe calls, size limit."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,9 @@ from dedup_rpc.variables import path
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
 _READS = ("GetConfig", "GetSnapshot", "ListRevisions", "DiffRevisions", "AccessSecret")
-_RETRY = {
+_SERVICE_CONFIG = {
+    # over all replicas that an address has, such as `dns:///` with a name of several
+    "loadBalancingConfig": [{"round_robin": {}}],
     "methodConfig": [
         {
             "name": [
@@ -30,7 +32,7 @@ _RETRY = {
                 "retryableStatusCodes": ["UNAVAILABLE"],
             },
         }
-    ]
+    ],
 }
 
 Options: TypeAlias = tuple[tuple[str, int | str], ...]
@@ -41,7 +43,7 @@ OPTIONS: Options = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
-    ("grpc.service_config", json.dumps(_RETRY)),
+    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
 )
 
 

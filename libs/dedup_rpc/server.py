@@ -106,13 +106,16 @@ class Serving:
         """Listen on `host:port` or `unix:path`; returns the address with the port that was bound.
 
         On `health_address` health is served in plaintext, without credentials, and nothing else.
-        Health answers NOT_SERVING while the service is not `healthy`, see `tell`.
+        Health answers NOT_SERVING while the service is not `healthy`, see `tell`; of the service
+        `grpc.health.v1.Health` it answers SERVING as long as it answers, until the drain: a process
+        that cannot do its work, such as a sealed store, is not helped by a restart.
         Raises OSError when an address is taken or not to be bound.
         """
         if health_address:
             self._health_listener = Listener(lambda: _health_server(self.health))
             await self._health_listener.start(health_address)
         bound = await self._listener.start(address)
+        await self.health.set(health.SERVICE_NAME, _SERVING)
         await self.tell(healthy=healthy)
         return bound
 

@@ -1,4 +1,4 @@
-"""The `config-service` command: serve, migrate, keys, store, load, tokens, import-legacy."""
+"""The `config-service` command: serve, health, migrate, keys, store, load, tokens, import-legacy."""
 
 import argparse
 import asyncio
@@ -15,14 +15,13 @@ from config_service.database import DatabaseError
 from config_service.edits import Meta, SetSecret
 from config_service.env import VARIABLES, Env
 from dedup_model.errors import DedupError, InvalidRequest
-from dedup_rpc import collector, logs
+from dedup_rpc import collector, logs, probe
 from dedup_rpc.authz import new_token
+from dedup_rpc.door import CONFIG_ERROR
 from dedup_rpc.server import NotAllowed, run_server
 from dedup_rpc.variables import misspelt
 
 LOG = logging.getLogger("event_dedup.config")
-CONFIG_ERROR = 78
-"""Exit status for a process that was told to run in a way it cannot (EX_CONFIG)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -57,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="answer RPCs until SIGTERM")
     serve.add_argument("--address", help="host:port or unix:path (CONFIG_ADDRESS)")
+    commands.add_parser("health", help="exit with 0 when the server serves, else with 1")
     commands.add_parser("migrate", help="bring the database up to this release")
     take = commands.add_parser("import-legacy", help="take an earlier system's settings row over")
     take.add_argument("db_url", help="SQLAlchemy URL of the earlier system's database")
@@ -92,6 +92,10 @@ def _serve(env: Env, _: argparse.Namespace) -> None:
     run_server(run())
 
 
+def _health(_: Env, __: argparse.Namespace) -> None:
+    probe.main("config-service", "CONFIG")
+
+
 def _migrate(env: Env, _: argparse.Namespace) -> None:
     LOG.info("the store is at revision %d", setup.migrate(env).stamp()[1])
 
@@ -123,6 +127,7 @@ def _tokens(_: Env, options: argparse.Namespace) -> None:
 
 COMMANDS = {
     "serve": _serve,
+    "health": _health,
     "migrate": _migrate,
     "import-legacy": _import_legacy,
     "keys": upkeep_commands.keys,

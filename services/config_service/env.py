@@ -19,6 +19,7 @@ VARIABLES = (
     "CONFIG_ALLOW_PLAIN",
     "CONFIG_BOOTSTRAP_FILE",
     "CONFIG_DATABASE_URL",
+    "CONFIG_DATABASE_URL_FILE",
     "CONFIG_KEEP_DAYS",
     "CONFIG_KEEP_REVISIONS",
     "CONFIG_KEYRING",
@@ -33,8 +34,8 @@ VARIABLES = (
 class Env:
     """Settings of the process; never those of the matcher.
 
-    Variables: `CONFIG_ADDRESS` (host:port or unix:path), `CONFIG_DATABASE_URL`,
-    `CONFIG_KEYRING_FILE`, `CONFIG_KEYRING` (the ring itself), `CONFIG_BOOTSTRAP_FILE` (YAML),
+    Variables: `CONFIG_ADDRESS` (host:port or unix:path), `CONFIG_DATABASE_URL`
+    or, in a file, `CONFIG_DATABASE_URL_FILE`, `CONFIG_KEYRING_FILE`, `CONFIG_KEYRING` (the ring itself), `CONFIG_BOOTSTRAP_FILE` (YAML),
     `CONFIG_POLL_SECONDS`, `CONFIG_KEEP_REVISIONS` and `CONFIG_KEEP_DAYS` (a revision stays that is
     among so many newest ones or that young), `CONFIG_ALLOW_PLAIN=1` (cells that an earlier system
     left unsealed may be read, so that `keys rewrap` can seal them), `EVENT_DEDUP_ENCRYPTION_KEY` (opens Fernet tokens of an earlier
@@ -56,10 +57,13 @@ class Env:
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> "Env":
-        """Return the Env of a process's variables; raises ValueError that names the variable."""
+        """Return the Env of a process's variables; raises ValueError that names the variable.
+
+        Raises OSError for a database URL's file that cannot be read.
+        """
         return cls(
             address=variables.get("CONFIG_ADDRESS") or DEFAULT_ADDRESS,
-            database_url=variables.get("CONFIG_DATABASE_URL") or DEFAULT_DATABASE,
+            database_url=_database_url(variables),
             keyring_file=path(variables, "CONFIG_KEYRING_FILE"),
             keyring=variables.get("CONFIG_KEYRING") or None,
             legacy_key=variables.get("EVENT_DEDUP_ENCRYPTION_KEY") or None,
@@ -71,6 +75,17 @@ class Env:
             access=Access.read(variables, "CONFIG"),
             telemetry=TelemetryEnv.read(variables, "CONFIG"),
         )
+
+
+def _database_url(variables: Mapping[str, str]) -> str:
+    file = path(variables, "CONFIG_DATABASE_URL_FILE")
+    if not file:
+        return variables.get("CONFIG_DATABASE_URL") or DEFAULT_DATABASE
+    if variables.get("CONFIG_DATABASE_URL"):
+        raise ValueError("set CONFIG_DATABASE_URL or CONFIG_DATABASE_URL_FILE, not both")
+    if text := file.read_text().strip():
+        return text
+    raise ValueError("the file of CONFIG_DATABASE_URL_FILE is empty")
 
 
 def _retention(variables: Mapping[str, str]) -> Retention:

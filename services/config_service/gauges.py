@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
 from config_service.clients import Client, lag, suspects
@@ -14,6 +15,8 @@ from dedup_rpc.telemetry import Telemetry
 
 PREFIX = "eventdedup_config"
 KEPT_SECONDS = 30.0
+RECENT = timedelta(hours=1)
+"""A matcher that has been silent for longer may be gone: it is counted no more."""
 
 
 def add_gauges(telemetry: Telemetry, store: Store, feed: Feed) -> None:
@@ -26,6 +29,7 @@ def add_gauges(telemetry: Telemetry, store: Store, feed: Feed) -> None:
     sealed = f"{PREFIX}_sealed"
     gauge(sealed, "1 while no key ring opens the store", lambda: bool(store.keyring.problem))
     cells, clients = _Seldom(store.cells), _Seldom(store.clients)
+    recent = _Seldom(lambda: _recent(store.clients()))
     gauges = telemetry.metrics.gauges
     gauges(
         f"{PREFIX}_cells",
@@ -35,14 +39,14 @@ def add_gauges(telemetry: Telemetry, store: Store, feed: Feed) -> None:
     )
     gauges(
         f"{PREFIX}_clients",
-        "Matchers by source of their config and revisions behind the head",
+        "Matchers of the last hour by source of their config and revisions behind the head",
         ("source", "behind"),
-        lambda: _behind(clients.read(), *feed.state.stamp),
+        lambda: _behind(recent.read(), *feed.state.stamp),
     )
     gauge(
         f"{PREFIX}_clients_rejecting",
-        "Matchers that refused the newest revision that they were given",
-        lambda: sum(map(_rejects, clients.read())),
+        "Matchers of the last hour that refused the newest revision that they were given",
+        lambda: sum(map(_rejects, recent.read())),
     )
     gauge(
         f"{PREFIX}_suspect_revisions",
@@ -66,6 +70,11 @@ class _Seldom(Generic[T]):
         if self._last is None or time.monotonic() - self._last[0] > KEPT_SECONDS:
             self._last = time.monotonic(), self._read()
         return self._last[1]
+
+
+def _recent(found: list[Client]) -> list[Client]:
+    now = datetime.now(UTC)
+    return [client for client in found if now - client.reported_at <= RECENT]
 
 
 def _behind(found: list[Client], epoch: str, head: int) -> Counter[tuple[str, ...]]:

@@ -22,6 +22,7 @@ from config_service.store import Store
 from config_service.upkeep import Upkeep
 from config_service.watches import Watches
 from config_service.writers import Writers
+from dedup_rpc import certificate
 from dedup_rpc.server import NotAllowed, Options, Serving
 from dedup_rpc.telemetry import Telemetry
 from eventdedup.config.v1.config_admin_service_pb2_grpc import (
@@ -88,6 +89,7 @@ async def _started(env: Env, held: contextlib.AsyncExitStack, options: Options) 
     feed = Feed(store, executor, _present(store), env.poll_seconds)
     serving = Serving((SERVICE, ADMIN), _registering(store, feed), guard, tls, options)
     add_gauges(telemetry, store, feed)
+    certificate.add_gauge(telemetry.metrics, env.access.cert_file)
     telemetry.start()
     healthy = store.keyring.problem is None
     address = await serving.start(env.address, env.access.health_address, healthy=healthy)

@@ -1,4 +1,4 @@
-"""The `matcher-service` command: serve."""
+"""The `matcher-service` command: serve, health."""
 
 import argparse
 import logging
@@ -8,20 +8,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dedup_model.errors import DedupError
-from dedup_rpc import logs
+from dedup_rpc import logs, probe
+from dedup_rpc.door import CONFIG_ERROR
 from dedup_rpc.server import NotAllowed, run_server
 from dedup_rpc.variables import misspelt
 from matcher_service import serving
 from matcher_service.env import VARIABLES, Env
 
 LOG = logging.getLogger("event_dedup.matcher")
-CONFIG_ERROR = 78
-"""Exit status for a process that was told to run in a way it cannot (EX_CONFIG)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; exits with 78 and one line when it cannot run as told."""
     options = _parser().parse_args(arguments)
+    if options.command == "health":
+        probe.main("matcher-service", "MATCHER")
     try:
         env = _env(options)
         logs.configure(env.log_level, env.telemetry.log_format)
@@ -39,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="answer RPCs until SIGTERM")
     serve.add_argument("--address", help="host:port or unix:path (MATCHER_ADDRESS)")
     serve.add_argument("--config-address", help="ConfigService (MATCHER_CONFIG_ADDRESS)")
+    commands.add_parser("health", help="exit with 0 when the server serves, else with 1")
     return parser
 
 

@@ -45,6 +45,7 @@ VARIABLES = (
     "MATCHER_CONFIG_TLS_CERT_FILE",
     "MATCHER_CONFIG_TLS_KEY_FILE",
     "MATCHER_CONFIG_TOKEN_FILE",
+    "MATCHER_DRAIN_SECONDS",
     "MATCHER_MAX_LISTINGS",
     "MATCHER_MAX_STALENESS_SECONDS",
     "MATCHER_METRICS_ADDRESS",
@@ -61,9 +62,11 @@ class Env:
     Variables: `MATCHER_ADDRESS` (host:port or unix:path), `MATCHER_CONFIG_ADDRESS` (ConfigService),
     `MATCHER_CONFIG_RUNGS` (allowed sources, comma-separated, of live, memory, file, bootstrap),
     `MATCHER_CONFIG_TIMEOUT_SECONDS`, `MATCHER_MAX_STALENESS_SECONDS`, `MATCHER_STATE_DIR`,
-    `MATCHER_BOOTSTRAP_FILE` (YAML), `MATCHER_MAX_LISTINGS`, `MATCHER_WORKERS` (processes that batches share; default: one a core), `EVENT_DEDUP_GEMINI_API_KEY` (used with
-    the bootstrap rung alone, and turns `ai.enabled` on there), `LOG_LEVEL`; `MATCHER_AI_BASE_URL` (where the language model's API is, unset:
-    the SDK's own address), `MATCHER_AI_FAILURE` (continue or fail); those of `Access` and
+    `MATCHER_BOOTSTRAP_FILE` (YAML), `MATCHER_MAX_LISTINGS`, `MATCHER_WORKERS` (processes that batches
+    share; default: one a core), `MATCHER_DRAIN_SECONDS` (how long running batches may go on after
+    SIGTERM), `EVENT_DEDUP_GEMINI_API_KEY` (used with the bootstrap rung alone, and turns `ai.enabled`
+    on there), `LOG_LEVEL`; `MATCHER_AI_BASE_URL` (where the language model's API is, unset: the SDK's
+    own address), `MATCHER_AI_FAILURE` (continue or fail); those of `Access` and
     `TelemetryEnv` with the prefix `MATCHER`; towards ConfigService those of `Credentials` with `MATCHER_CONFIG`.
     """
 
@@ -77,6 +80,7 @@ class Env:
     api_key: str | None = field(default=None, repr=False)
     max_listings: int = 1_000_000
     workers: int = os.cpu_count() or 1
+    drain_seconds: float = 5.0
     log_level: str = "INFO"
     access: Access = field(default_factory=lambda: Access("MATCHER"))
     telemetry: TelemetryEnv = field(default_factory=TelemetryEnv)
@@ -105,6 +109,9 @@ class Env:
                 number(variables, "MATCHER_MAX_LISTINGS", default.max_listings, 1, 10_000_000)
             ),
             workers=int(number(variables, "MATCHER_WORKERS", default.workers, 1, 1024)),
+            drain_seconds=number(
+                variables, "MATCHER_DRAIN_SECONDS", default.drain_seconds, 0, 3600
+            ),
             log_level=log_level(variables),
             access=Access.read(variables, "MATCHER"),
             telemetry=TelemetryEnv.read(variables, "MATCHER"),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import grpc
 
+from dedup_rpc import certificate
 from dedup_rpc.client import AsyncConfigClient, Retry
 from dedup_rpc.server import NotAllowed, Serving
 from dedup_rpc.telemetry import Telemetry
@@ -21,7 +22,6 @@ from matcher_service.servicer import Servicer
 from matcher_service.workers import Workers
 
 LOG = logging.getLogger("event_dedup.matcher")
-GRACE_SECONDS = 5.0
 UNARY_SECONDS = 120.0
 """A small batch that takes longer than this is ended."""
 RETRY = Retry(tries=4)
@@ -38,10 +38,11 @@ class MatcherServer:
     reporter: Reporter
     telemetry: Telemetry
     workers: Workers
+    drain_seconds: float
 
-    async def stop(self, grace: float = GRACE_SECONDS) -> None:
-        """Drain: running batches get `grace` seconds, then they are cancelled."""
-        await self.serving.stop(grace)
+    async def stop(self, grace: float | None = None) -> None:
+        """Drain: running batches get `grace` seconds (Env), then they are cancelled."""
+        await self.serving.stop(self.drain_seconds if grace is None else grace)
         await asyncio.to_thread(self.workers.close)
         await self.reporter.close()
         await self.client.close()
@@ -86,11 +87,14 @@ async def start(env: Env) -> MatcherServer:
         )
 
     serving = Serving((SERVICE,), register, guard, tls)
+    certificate.add_gauge(telemetry.metrics, access.cert_file, env.config_credentials.cert_file)
     telemetry.start()
     address = await serving.start(env.address, access.health_address)
     reporter.start(address)
     LOG.info("listening on %s, config from %s", address, env.config_address)
-    return MatcherServer(address, serving, client, reporter, telemetry, workers)
+    return MatcherServer(
+        address, serving, client, reporter, telemetry, workers, env.drain_seconds
+    )
 
 
 def _measure(telemetry: Telemetry, totals: Totals) -> None:

@@ -22,6 +22,18 @@ def test_nothing_set_gives_the_defaults() -> None:
     assert Env.read({}) == Env(DEFAULT_ADDRESS, DEFAULT_DATABASE)
 
 
+def test_the_database_url_may_stand_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text("sqlite:///from-a-file.db\n")
+    variables = {"CONFIG_DATABASE_URL_FILE": str(file)}
+    assert Env.read(variables).database_url == "sqlite:///from-a-file.db"
+    with pytest.raises(ValueError, match="not both"):
+        Env.read(variables | {"CONFIG_DATABASE_URL": "sqlite:///x.db"})
+    file.write_text("\n")
+    with pytest.raises(ValueError, match="CONFIG_DATABASE_URL_FILE is empty"):
+        Env.read(variables)
+
+
 def test_an_empty_variable_counts_as_not_set() -> None:
     names = (
         "CONFIG_ADDRESS", "CONFIG_DATABASE_URL", "CONFIG_KEYRING_FILE", "CONFIG_KEYRING",

@@ -1,11 +1,14 @@
 """What a scrape sees of keys, clients and revisions that look like mistakes."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from config_service.clients import BatchStats, Rejection, Report
+from config_service.database import open_database, parse_url
+from config_service.env import Env
 from config_service.gauges import add_gauges
 from config_service.serving import ConfigServer
 from config_service.store import Store
@@ -53,3 +56,20 @@ async def test_a_suspect_revision_is_counted(
     stats = (BatchStats(1, 1, 1000, 0.2), BatchStats(2, 1, 1000, 0.9))
     store.report("a", Report("1", "0", epoch, 2, 2, "live", stats=stats))
     assert registry.get_sample_value(f"{PREFIX}_suspect_revisions") == 1
+
+
+async def test_a_matcher_that_fell_silent_is_counted_no_more(
+    client: Any, registry: CollectorRegistry, store: Store, env: Env
+) -> None:
+    epoch = (await client.get()).epoch
+    engine = open_database(parse_url(env.database_url))
+    earlier = Store(engine, store.keyring, lambda: datetime.now(UTC) - timedelta(minutes=61))
+    earlier.report("a", Report("1", "0", epoch, 1, 1, "memory", Rejection(1, "too new")))
+    store.report("a", Report("2", "0", epoch, 1, 1, "file"))
+    engine.dispose()
+
+    def clients(source: str) -> float | None:
+        return registry.get_sample_value(f"{PREFIX}_clients", {"source": source, "behind": "0"})
+
+    assert (clients("memory"), clients("file")) == (None, 1)
+    assert registry.get_sample_value(f"{PREFIX}_clients_rejecting") == 0

@@ -1,0 +1,203 @@
+"""The manifests of every overlay: valid, hardened, and at one with themselves."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import kubernetes_validate
+import pytest
+from deploy.conftest import (
+    DEPLOY,
+    OVERLAYS,
+    Document,
+    compose,
+    deployments,
+    environment,
+    of_kind,
+    overlay,
+    pod,
+)
+
+from config_service import serving as config_serving
+
+MINORS = ("1.35", "1.36", "1.37")
+CUSTOM = {
+    ("monitoring.coreos.com/v1", "ServiceMonitor"),
+    ("monitoring.coreos.com/v1", "PrometheusRule"),
+    ("cert-manager.io/v1", "Issuer"),
+    ("cert-manager.io/v1", "Certificate"),
+}
+"""Kinds that a cluster learns from others' installations; no schema of Kubernetes holds them."""
+IDLE_BYTES, LISTING_BYTES = 128 * 2**20, 12_000
+"""Of a matcher, and what each listing of a batch adds; docs/deployment.md says how that was measured."""
+TELEMETRY_SECONDS = 10
+"""For the last report and the last traces after a drain."""
+IMAGE = re.compile(r"[a-z0-9-]+(/[a-z0-9-]+)?:[a-z]?[0-9][A-Za-z0-9.-]*")
+"""A repository without a host, and a tag that begins with a version."""
+
+
+def containers(name: str) -> Iterator[Document]:
+    for deployment in deployments(name).values():
+        yield from pod(deployment).get("initContainers", ())
+        yield from pod(deployment)["containers"]
+
+
+@pytest.mark.parametrize("minor", MINORS)
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_an_overlay_is_valid_in_every_supported_minor(name: str, minor: str) -> None:
+    for document in overlay(name):
+        kind = document["apiVersion"], document["kind"]
+        if kind not in CUSTOM:
+            kubernetes_validate.validate(document, minor, strict=True)
+
+
+def test_a_misspelt_field_is_found() -> None:
+    document = {**deployments("dev")["config-service"], "specs": {}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(document, MINORS[-1], strict=True)
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_pods_are_as_restricted_as_the_namespace_asks(name: str) -> None:
+    (namespace,) = of_kind(overlay(name), "Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    for deployment in deployments(name).values():
+        context = pod(deployment)["securityContext"]
+        assert context["runAsNonRoot"]
+        assert context["runAsUser"] >= 10_000
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod(deployment)["automountServiceAccountToken"] is False
+        assert pod(deployment)["enableServiceLinks"] is False
+    for container in containers(name):
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert {"cpu", "memory"} <= set(container["resources"]["requests"])
+        assert "memory" in container["resources"]["limits"]
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_no_secret_stands_in_a_variable(name: str) -> None:
+    for container in containers(name):
+        assert "envFrom" not in container
+        for variable in container["env"]:
+            assert set(variable) == {"name", "value"}
+            assert variable["name"] not in {"CONFIG_KEYRING", "EVENT_DEDUP_ENCRYPTION_KEY"}
+            if name != "dev":
+                assert variable["name"] != "CONFIG_DATABASE_URL"
+
+
+def test_images_have_a_version_and_no_host() -> None:
+    images = {container["image"] for name in OVERLAYS for container in containers(name)}
+    images |= {service["image"] for service in compose()["services"].values()}
+    images |= set(re.findall(r"^ARG PYTHON=(.*)$", (DEPLOY / "Dockerfile").read_text(), re.M))
+    assert len(images) == 5
+    for image in images:
+        assert IMAGE.fullmatch(image), image
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_a_pod_lives_as_long_as_its_drain(name: str) -> None:
+    for service, deployment in deployments(name).items():
+        (container,) = pod(deployment)["containers"]
+        waits = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+        drain = float(
+            environment(container).get("MATCHER_DRAIN_SECONDS", config_serving.GRACE_SECONDS)
+        )
+        grace = pod(deployment)["terminationGracePeriodSeconds"]
+        assert grace >= waits + drain + TELEMETRY_SECONDS, service
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_largest_batch_that_is_let_in_fits_the_memory(name: str) -> None:
+    (container,) = pod(deployments(name)["matcher-service"])["containers"]
+    listings = int(environment(container)["MATCHER_MAX_LISTINGS"])
+    gibibytes = int(container["resources"]["limits"]["memory"].removesuffix("Gi"))
+    assert IDLE_BYTES + listings * LISTING_BYTES < gibibytes * 2**30
+
+
+def test_compose_waits_as_long_as_a_drain() -> None:
+    services = compose()["services"]
+    for service, drain in (
+        ("config-service", config_serving.GRACE_SECONDS),
+        ("matcher-service", services["matcher-service"]["environment"]["MATCHER_DRAIN_SECONDS"]),
+    ):
+        period = services[service]["stop_grace_period"]
+        assert float(period.removesuffix("s")) > float(drain) + 5
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_ports_are_those_that_the_variables_bind(name: str) -> None:
+    for service, deployment in deployments(name).items():
+        (container,) = pod(deployment)["containers"]
+        bound = {
+            variable.partition("_")[2]: int(value.rpartition(":")[2])
+            for variable, value in environment(container).items()
+            if value.startswith("0.0.0.0:")
+        }
+        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+        assert bound == {
+            "ADDRESS": ports["grpc"],
+            "HEALTH_ADDRESS": ports["health"],
+            "METRICS_ADDRESS": ports["metrics"],
+        }
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            assert container[probe]["grpc"]["port"] == ports["health"]
+        (found,) = [one for one in of_kind(overlay(name), "Service") if _name(one) == service]
+        assert found["spec"]["clusterIP"] == "None"
+        assert {port["name"]: port["port"] for port in found["spec"]["ports"]} == {
+            "grpc": ports["grpc"],
+            "metrics": ports["metrics"],
+        }
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_every_selector_finds_a_pod_and_every_pod_has_what_guards_it(name: str) -> None:
+    labels = {
+        service: one["spec"]["template"]["metadata"]["labels"]
+        for service, one in deployments(name).items()
+    }
+    for kind in ("Service", "PodDisruptionBudget"):
+        for one in of_kind(overlay(name), kind):
+            selector = one["spec"]["selector"]
+            wanted = selector.get("matchLabels", selector)
+            assert wanted.items() <= labels[_name(one)].items()
+        assert {_name(one) for one in of_kind(overlay(name), kind)} == set(labels)
+    policies = {_name(one): one["spec"] for one in of_kind(overlay(name), "NetworkPolicy")}
+    assert policies["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    ports = {port["name"] for one in containers(name) for port in one.get("ports", ())}
+    for spec in policies.values():
+        wanted = spec["podSelector"].get("matchLabels", {})
+        assert any(wanted.items() <= one.items() for one in labels.values())
+        for rule in (*spec.get("ingress", ()), *spec.get("egress", ())):
+            assert {p["port"] for p in rule["ports"] if isinstance(p["port"], str)} <= ports
+
+
+def test_only_one_server_opens_a_sqlite_file() -> None:
+    config = deployments("dev")["config-service"]
+    assert config["spec"]["replicas"] == 1
+    assert config["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_the_number_of_autoscaled_pods_is_left_to_the_autoscaler() -> None:
+    for name in ("production", "mtls"):
+        (scaler,) = of_kind(overlay(name), "HorizontalPodAutoscaler")
+        target = scaler["spec"]["scaleTargetRef"]["name"]
+        assert "replicas" not in deployments(name)[target]["spec"]
+        assert deployments(name)["config-service"]["spec"]["replicas"] == 3
+
+
+def test_compose_gives_every_secret_that_is_named_and_hardens_its_services() -> None:
+    for service, spec in compose()["services"].items():
+        values = {str(value) for value in spec.get("environment", {}).values()}
+        named = {value.rpartition("/")[2] for value in values if value.startswith("/run/secrets/")}
+        assert named == set(spec.get("secrets", ())), service
+        assert set(spec.get("secrets", ())) <= set(compose()["secrets"])
+        assert "no-new-privileges:true" in spec["security_opt"]
+        assert spec.get("read_only") or service == "database"
+
+
+def _name(document: dict[str, Any]) -> str:
+    return str(document["metadata"]["name"])

@@ -92,9 +92,7 @@ async def start(env: Env) -> MatcherServer:
     address = await serving.start(env.address, access.health_address)
     reporter.start(address)
     LOG.info("listening on %s, config from %s", address, env.config_address)
-    return MatcherServer(
-        address, serving, client, reporter, telemetry, workers, env.drain_seconds
-    )
+    return MatcherServer(address, serving, client, reporter, telemetry, workers, env.drain_seconds)
 
 
 def _measure(telemetry: Telemetry, totals: Totals) -> None:

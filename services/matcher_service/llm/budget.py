@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from dedup_model.matching_config import Ai
+from dedup_model.ai_settings import Ai
 from matcher_service.llm.answer import SCHEMA
 from matcher_service.llm.prompt import INSTRUCTION, Prompt
 from matcher_service.llm.usage import Tokens

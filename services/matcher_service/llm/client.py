@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from dedup_model.matching_config import Ai
+from dedup_model.ai_settings import Ai
 from matcher_service.llm.answer import SCHEMA, Answer, parsed
 from matcher_service.llm.prompt import INSTRUCTION
 from matcher_service.llm.usage import Tokens

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from dedup_model.matching_config import Ai
+from dedup_model.ai_settings import Ai
 from matcher_service.engine.records import Listing, to_json
 from matcher_service.llm.answer import SCHEMA
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from dedup_model.matching_config import Ai, MatchingConfig
+from dedup_model.ai_settings import Ai
+from dedup_model.matching_config import MatchingConfig
 from matcher_service.engine.judgement import Judgement
 from matcher_service.engine.pipeline import Decided
 from matcher_service.llm.answer import Answer

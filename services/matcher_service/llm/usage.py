@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from dedup_model.matching_config import Ai
+from dedup_model.ai_settings import Ai
 
 
 @dataclass(frozen=True, slots=True)

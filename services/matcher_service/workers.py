@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing.synchronize import Event
+from multiprocessing.connection import Connection
 
 SMALL_BATCH = 2000
 """Listings up to which a batch stays in the service's own process: it takes under a second."""
@@ -24,9 +24,7 @@ class Workers:
     def __init__(self, count: int, small_batch: int = SMALL_BATCH) -> None:
         self._count, self._small_batch = count, small_batch
         self._lock = threading.Lock()
-        self._spawn = multiprocessing.get_context("spawn")
-        self._over = self._spawn.Event()
-        self._pool: ProcessPoolExecutor | None = None
+        self._pool: _Pool | None = None
 
     @contextmanager
     def executor(self, listings: int) -> Iterator[Executor | None]:
@@ -36,7 +34,7 @@ class Workers:
             return
         pool = self._started()
         try:
-            yield pool
+            yield pool.executor
         except BrokenProcessPool:
             self._drop(pool)
             raise
@@ -45,39 +43,45 @@ class Workers:
         """End the processes at once, in the midst of a task too; a batch that still runs fails."""
         with self._lock:
             pool, self._pool = self._pool, None
-            self._over.set()
         if pool:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.end(wait=True)
 
-    def _started(self) -> ProcessPoolExecutor:
+    def _started(self) -> "_Pool":
         with self._lock:
             if self._pool is None:
-                self._pool = ProcessPoolExecutor(
-                    self._count, self._spawn, _begin, initargs=(self._over,)
-                )
+                self._pool = _Pool(self._count)
             return self._pool
 
-    def _drop(self, pool: ProcessPoolExecutor) -> None:
+    def _drop(self, pool: "_Pool") -> None:
         with self._lock:
             if self._pool is pool:
                 self._pool = None
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.end(wait=False)
 
 
-def _begin(over: Event) -> None:
-    """Leave signals to the service, and end when it says so or has ended, however it did."""
+class _Pool:
+    """Processes that hold the reading end of a pipe: when its writing end closes, they end.
+
+    It closes with the service too, however that ends. A lock or an event that a killed process
+    waited for could keep the others, and the service, for ever.
+    """
+
+    def __init__(self, count: int) -> None:
+        reading, self._lifeline = multiprocessing.Pipe(duplex=False)
+        spawn = multiprocessing.get_context("spawn")
+        self.executor = ProcessPoolExecutor(count, spawn, _begin, initargs=(reading,))
+
+    def end(self, *, wait: bool) -> None:
+        self._lifeline.close()
+        self.executor.shutdown(wait=wait, cancel_futures=True)
+
+
+def _begin(lifeline: Connection) -> None:
+    """Leave signals to the service, and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    threading.Thread(target=_end_when, args=(over,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
 
 
-def _end_when(over: Event) -> None:
-    over.wait()
-    os._exit(0)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent:
-        parent.join()
-        os._exit(1)
+def _end_with(lifeline: Connection) -> None:
+    lifeline.poll(None)
+    os._exit(1)

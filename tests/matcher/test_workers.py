@@ -80,6 +80,17 @@ async def test_a_batch_whose_worker_dies_fails_and_the_next_one_has_new_workers(
     assert (await run(workers, 50)).result.counts["read"] == 50
 
 
+@pytest.mark.parametrize("turn", range(5))
+def test_workers_that_were_killed_while_they_wait_do_not_keep_the_service(turn: int) -> None:
+    workers = Workers(2, small_batch=0)
+    with workers.executor(1) as executor:
+        assert executor is not None
+        process = executor.submit(os.getpid).result()
+    os.kill(process, signal.SIGKILL)
+    workers.close()
+    assert not _runs(process)
+
+
 def _kill_one(workers: Workers) -> None:
     with workers.executor(11) as executor:
         assert executor is not None

@@ -165,6 +165,13 @@ class Blocking(Section):
         10.0, "Edge of a geo cell; neighbouring cells are joined.", "km", 0.1, 1000
     )
     title_words: Whole = setting(3, "Rarest title words that become keys.", "words", 1, 20)
+    max_word_block: Whole = setting(
+        12,
+        "A word of more listings of a day is a key together with another such word only.",
+        "listings",
+        2,
+        100000,
+    )
     max_range_days: Whole = setting(
         366, "Longest date range that is read; a longer one is quarantined.", "days", 1, 3660
     )

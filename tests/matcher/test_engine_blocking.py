@@ -146,22 +146,47 @@ def test_coordinates_far_apart_do_not_pair() -> None:
     assert found(raw, use_geo=True) == set()
 
 
-def test_a_big_block_is_split_and_loses_nothing() -> None:
-    member, end = np.arange(300), np.full(300, 300)
-    whole = [
-        tuple(divmod(code, 300))
-        for part in blocking._expanded(member, member, end, 300)
-        for code in part.tolist()
-    ]
-    assert sorted(whole) == list(combinations(range(300), 2))
+def test_a_big_block_is_expanded_and_loses_nothing() -> None:
+    parts = blocking._index_pairs(np.full(300, 300))
+    whole = [pair for part in parts for pair in zip(*(side.tolist() for side in part), strict=True)]
+    assert whole == list(combinations(range(300), 2))
 
 
 def test_a_block_larger_than_a_chunk_is_expanded_piece_by_piece() -> None:
     size = 3_000
-    member, end = np.arange(size), np.full(size, size)
-    parts = [len(part) for part in blocking._expanded(member, member, end, size)]
+    parts = [len(left) for left, _ in blocking._index_pairs(np.full(size, size))]
     assert sum(parts) == size * (size - 1) // 2
     assert len(parts) > 1
+
+
+def under(words: list[str], largest: int) -> set[tuple[int, int]]:
+    """Return the pairs of listings, each given by its words as letters, on one day."""
+    rows = [(row, ord(word)) for row, own in enumerate(words) for word in own]
+    member, value = (np.array(column, np.int64) for column in zip(*rows, strict=True))
+    entries = blocking._Entries(member, value, np.ones_like(member))
+    parts = blocking._split(entries, largest)
+    codes = [codes.tolist() for part in parts for codes in blocking._pairs_inside(part, 100)]
+    return {divmod(code, 100) for some in codes for code in some}
+
+
+def test_listings_that_share_a_word_of_few_meet() -> None:
+    assert under(["kx", "ky", "kx"], 3) == {(0, 1), (0, 2), (1, 2)}
+
+
+def test_a_word_of_many_is_a_key_together_with_another_one_only() -> None:
+    assert under(["kx", "ky", "kx", "kz"], 2) == {(0, 2)}
+    assert under(["kax", "kay", "kbz", "kbw"], 1) == {(0, 1), (2, 3)}
+
+
+@given(st.lists(st.text("abcd", min_size=1, max_size=4), min_size=2, max_size=12))
+def test_no_pair_comes_by_splitting_that_shares_no_word(words: list[str]) -> None:
+    words = ["".join(sorted(set(own))) for own in words]
+    whole = under(words, 100)
+    assert whole == {
+        (a, b) for a, b in combinations(range(len(words)), 2) if {*words[a]} & {*words[b]}
+    }
+    for largest in (1, 3):
+        assert under(words, largest) <= whole
 
 
 def test_no_listings_give_no_pairs() -> None:

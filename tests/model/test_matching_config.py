@@ -89,6 +89,7 @@ ONCE_CODE = {
     "blocking.use_venue",
     "blocking.geo_cell_km",
     "blocking.title_words",
+    "blocking.max_word_block",
     "blocking.max_range_days",
     "text.synonyms",
     "text.prefixes",

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 
 from dedup_model.matching_config import Blocking
-from matcher_service.engine.columns import NO_DAY, Ints, Shows, Table
+from matcher_service.engine.columns import NO_DAY, Bools, Ints, Shows, Table
 from matcher_service.engine.words import Matrix
 
 EARTH_RADIUS_KM = 6371.0
@@ -38,18 +38,21 @@ def candidates(table: Table, blocking: Blocking, progress: Callable[[int, int], 
     """Return every pair that shares a day and a key; `progress` hears pairs done and in all.
 
     Keys: the head of the city's name, a geo cell or its neighbour, a rare title word that stands
-    anywhere in the other listing, a rare word of the venue's name. Listings without any date meet
-    on their own title words and the whole venue only, so that batches without dates do not pair
-    everything in a town. Shows before 03:00 also key the day before.
+    anywhere in the other listing, a rare word of the venue's name. A word that more listings of a
+    day have than `max_word_block` is a key together with another such word only: all towns have a
+    church. Listings without any date meet on their own title words and the whole venue only, so
+    that batches without dates do not pair everything in a town. Shows before 03:00 also key the
+    day before.
     """
     days = _days(table)
     size = len(table.ids)
     found = [np.empty(0, np.int64)]
     keys = list(_keys(table, blocking))
-    for done, (rows, values, dateless) in enumerate(keys):
+    for done, key in enumerate(keys):
         progress(done, len(keys))
-        for block in _blocks(rows, values, days if dateless else _dated(days)):
-            found += [_distinct(codes) for codes in _expanded(*block, size)]
+        entries = _entries(key, days if key.dateless else _dated(days))
+        for part in _split(entries, blocking.max_word_block) if key.words else [entries]:
+            found += [_distinct(codes) for codes in _pairs_inside(part, size)]
     codes = _distinct(np.concatenate(found))
     return Pairs(codes // max(size, 1), codes % max(size, 1))
 
@@ -76,24 +79,34 @@ def _dated(days: Shows) -> Shows:
     return Shows(days.owner[dated], days.day[dated], days.start[dated])
 
 
-def _keys(table: Table, blocking: Blocking) -> Iterator[tuple[Ints, Ints, bool]]:
-    """Yield row, key value and whether listings without a date count too, a kind of key each."""
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """One kind of key: values of rows; whether listings without a date count, and words they are."""
+
+    rows: Ints
+    values: Ints
+    dateless: bool = False
+    words: bool = False
+
+
+def _keys(table: Table, blocking: Blocking) -> Iterator[_Key]:
     if blocking.use_city:
         rows = np.flatnonzero(table.city_head.known)
-        yield rows, table.city_head.codes[rows], False
+        yield _Key(rows, table.city_head.codes[rows])
     if blocking.use_geo:
-        yield (*_cells(table, blocking.geo_cell_km), False)
+        yield _Key(*_cells(table, blocking.geo_cell_km))
     if blocking.use_title:
         lengths = np.array([len(word) for word in table.title_vocabulary], np.int64)
         count = blocking.title_words
-        yield (*_rare_words(table.title_words.presence, lengths, count), True)
-        yield (*_rare_words(table.found_words, lengths, 2 * count), False)
+        titles = _rare_words(table.title_words.presence, lengths, count)
+        yield _Key(*titles, dateless=True)
+        yield _Key(*_rare_words(table.found_words, lengths, 2 * count), words=True)
     if blocking.use_venue:
         venues = table.venue_words.presence
         lengths = np.full(venues.shape[1], MIN_KEY_WORD)
-        yield (*_rare_words(venues, lengths, VENUE_WORDS), False)
+        yield _Key(*_rare_words(venues, lengths, VENUE_WORDS), words=True)
         rows = np.flatnonzero(table.venue.known)
-        yield rows, table.venue.codes[rows], True
+        yield _Key(rows, table.venue.codes[rows], dateless=True)
 
 
 def _cells(table: Table, edge_km: float) -> tuple[Ints, Ints]:
@@ -130,33 +143,69 @@ def _rare_words(presence: Matrix, lengths: Ints, count: int) -> tuple[Ints, Ints
     return rows[rank < count], words[rank < count]
 
 
-def _blocks(rows: Ints, values: Ints, days: Shows) -> Iterator[tuple[Ints, Ints, Ints]]:
-    """Yield members sorted by block, with the start and the end of each member's block."""
-    if not len(rows):
-        return
-    starts, ends = np.searchsorted(days.owner, rows), np.searchsorted(days.owner, rows, "right")
-    lengths = ends - starts
-    positions = _ranges(starts, lengths)
-    member, value, day = np.repeat(rows, lengths), np.repeat(values, lengths), days.day[positions]
-    order = np.lexsort((member, value, day))
-    member, value, day = member[order], value[order], day[order]
-    new = np.flatnonzero((np.diff(value, prepend=-1) != 0) | (np.diff(day, prepend=-1) != 0))
-    sizes = np.diff(np.append(new, len(member)))
-    yield member, np.arange(len(member)), np.repeat(new + sizes, sizes)
+@dataclass(frozen=True, slots=True)
+class _Entries:
+    """Listings under a value on a day."""
+
+    member: Ints
+    value: Ints
+    day: Ints
+
+    def taken(self, positions: Ints | Bools) -> "_Entries":
+        return _Entries(self.member[positions], self.value[positions], self.day[positions])
+
+    def sorted(self, *columns: Ints) -> "_Entries":
+        return self.taken(np.lexsort(columns))
 
 
-def _expanded(member: Ints, position: Ints, end: Ints, size: int) -> Iterator[Ints]:
+def _entries(key: _Key, days: Shows) -> _Entries:
+    starts = np.searchsorted(days.owner, key.rows)
+    lengths = np.searchsorted(days.owner, key.rows, "right") - starts
+    member, value = np.repeat(key.rows, lengths), np.repeat(key.values, lengths)
+    return _Entries(member, value, days.day[_ranges(starts, lengths)])
+
+
+def _split(entries: _Entries, largest: int) -> Iterator[_Entries]:
+    """Yield the entries of small blocks, and those of larger ones anew under two values each."""
+    entries = entries.sorted(entries.value, entries.day)
+    first, end = _runs(entries.value, entries.day)
+    is_small = end - first <= largest
+    yield entries.taken(is_small)
+    large = entries.taken(~is_small)
+    large = large.sorted(large.value, large.member, large.day)
+    for left, right in _index_pairs(_runs(large.member, large.day)[1]):
+        both = large.value[left] * (int(large.value.max(initial=0)) + 1) + large.value[right]
+        yield _Entries(large.member[left], both, large.day[left])
+
+
+def _runs(first: Ints, second: Ints) -> tuple[Ints, Ints]:
+    """Return the begin and the end of the run of equal values that each position is in."""
+    new = (np.diff(first, prepend=-1) != 0) | (np.diff(second, prepend=-1) != 0)
+    begins = np.flatnonzero(new)
+    lengths = np.diff(np.append(begins, len(first)))
+    return np.repeat(begins, lengths), np.repeat(begins + lengths, lengths)
+
+
+def _pairs_inside(entries: _Entries, size: int) -> Iterator[Ints]:
     """Yield the pairs inside blocks as codes `left * size + right`, some at a time."""
-    partners = end - position - 1
+    entries = entries.sorted(entries.member, entries.value, entries.day)
+    for left, right in _index_pairs(_runs(entries.value, entries.day)[1]):
+        one, other = entries.member[left], entries.member[right]
+        yield (one * size + other)[one != other]
+
+
+def _index_pairs(ends: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """Yield the pairs of positions inside runs that end there, about `CHUNK_PAIRS` at a time."""
+    position = np.arange(len(ends))
+    partners = ends - position - 1
     total = np.cumsum(partners)
     start = 0
-    while start < len(member):
+    while start < len(ends):
         before = total[start - 1] if start else 0
         stop = max(int(np.searchsorted(total, before + CHUNK_PAIRS, "right")), start + 1)
-        count = partners[start:stop]
-        left = np.repeat(member[start:stop], count)
-        right = member[_ranges(position[start:stop] + 1, count)]
-        yield (left * size + right)[left != right]
+        some = slice(start, stop)
+        left = np.repeat(position[some], partners[some])
+        yield left, _ranges(position[some] + 1, partners[some])
         start = stop
 
 

@@ -691,6 +691,7 @@ class Blocking(_message.Message):
     GEO_CELL_KM_FIELD_NUMBER: _builtins.int
     TITLE_WORDS_FIELD_NUMBER: _builtins.int
     MAX_RANGE_DAYS_FIELD_NUMBER: _builtins.int
+    MAX_WORD_BLOCK_FIELD_NUMBER: _builtins.int
     use_city: _builtins.bool
     """Pair listings of one city and day. Default true."""
     use_geo: _builtins.bool
@@ -707,6 +708,10 @@ class Blocking(_message.Message):
     """Longest date range that is read; a longer one is quarantined. Unit: days; 1 to 3660;
     default 366.
     """
+    max_word_block: _builtins.int
+    """A word of more listings of a day is a key together with another such word only. Unit: listings;
+    2 to 100000; default 12.
+    """
     def __init__(
         self,
         *,
@@ -717,15 +722,18 @@ class Blocking(_message.Message):
         geo_cell_km: _builtins.float | None = ...,
         title_words: _builtins.int | None = ...,
         max_range_days: _builtins.int | None = ...,
+        max_word_block: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_geo_cell_km", b"_geo_cell_km", "_max_range_days", b"_max_range_days", "_title_words", b"_title_words", "_use_city", b"_use_city", "_use_geo", b"_use_geo", "_use_title", b"_use_title", "_use_venue", b"_use_venue", "geo_cell_km", b"geo_cell_km", "max_range_days", b"max_range_days", "title_words", b"title_words", "use_city", b"use_city", "use_geo", b"use_geo", "use_title", b"use_title", "use_venue", b"use_venue"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_geo_cell_km", b"_geo_cell_km", "_max_range_days", b"_max_range_days", "_max_word_block", b"_max_word_block", "_title_words", b"_title_words", "_use_city", b"_use_city", "_use_geo", b"_use_geo", "_use_title", b"_use_title", "_use_venue", b"_use_venue", "geo_cell_km", b"geo_cell_km", "max_range_days", b"max_range_days", "max_word_block", b"max_word_block", "title_words", b"title_words", "use_city", b"use_city", "use_geo", b"use_geo", "use_title", b"use_title", "use_venue", b"use_venue"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_geo_cell_km", b"_geo_cell_km", "_max_range_days", b"_max_range_days", "_title_words", b"_title_words", "_use_city", b"_use_city", "_use_geo", b"_use_geo", "_use_title", b"_use_title", "_use_venue", b"_use_venue", "geo_cell_km", b"geo_cell_km", "max_range_days", b"max_range_days", "title_words", b"title_words", "use_city", b"use_city", "use_geo", b"use_geo", "use_title", b"use_title", "use_venue", b"use_venue"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_geo_cell_km", b"_geo_cell_km", "_max_range_days", b"_max_range_days", "_max_word_block", b"_max_word_block", "_title_words", b"_title_words", "_use_city", b"_use_city", "_use_geo", b"_use_geo", "_use_title", b"_use_title", "_use_venue", b"_use_venue", "geo_cell_km", b"geo_cell_km", "max_range_days", b"max_range_days", "max_word_block", b"max_word_block", "title_words", b"title_words", "use_city", b"use_city", "use_geo", b"use_geo", "use_title", b"use_title", "use_venue", b"use_venue"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__geo_cell_km: _TypeAlias = _typing.Literal["geo_cell_km"]  # noqa: Y015
     _WhichOneofArgType__geo_cell_km: _TypeAlias = _typing.Literal["_geo_cell_km", b"_geo_cell_km"]  # noqa: Y015
     _WhichOneofReturnType__max_range_days: _TypeAlias = _typing.Literal["max_range_days"]  # noqa: Y015
     _WhichOneofArgType__max_range_days: _TypeAlias = _typing.Literal["_max_range_days", b"_max_range_days"]  # noqa: Y015
+    _WhichOneofReturnType__max_word_block: _TypeAlias = _typing.Literal["max_word_block"]  # noqa: Y015
+    _WhichOneofArgType__max_word_block: _TypeAlias = _typing.Literal["_max_word_block", b"_max_word_block"]  # noqa: Y015
     _WhichOneofReturnType__title_words: _TypeAlias = _typing.Literal["title_words"]  # noqa: Y015
     _WhichOneofArgType__title_words: _TypeAlias = _typing.Literal["_title_words", b"_title_words"]  # noqa: Y015
     _WhichOneofReturnType__use_city: _TypeAlias = _typing.Literal["use_city"]  # noqa: Y015
@@ -740,6 +748,8 @@ class Blocking(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__geo_cell_km) -> _WhichOneofReturnType__geo_cell_km | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_range_days) -> _WhichOneofReturnType__max_range_days | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_word_block) -> _WhichOneofReturnType__max_word_block | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__title_words) -> _WhichOneofReturnType__title_words | None: ...
     @_typing.overload

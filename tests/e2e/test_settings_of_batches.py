@@ -99,6 +99,7 @@ def test_the_ladder_goes_from_live_to_memory_to_file_to_bootstrap_and_back_to_li
         wait=False,
         MATCHER_BOOTSTRAP_FILE=str(yaml),
         EVENT_DEDUP_GEMINI_API_KEY="environment-key",
+        MATCHER_AI_BASE_URL="http://127.0.0.1:1",
     )
     live_only = launcher.matcher(config.address, wait=False, MATCHER_CONFIG_RUNGS="live")
     for one in (again, bare, live_only):

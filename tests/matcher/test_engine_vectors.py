@@ -113,7 +113,8 @@ def _short_text(value: Any) -> float | None:
 
 
 def _decision(value: Any) -> str:
-    found = reasons(np.array([value[0]]), np.array([value[1] or 0.0]), Thresholds())
+    limits = Thresholds(low=0.35)  # of the earlier system
+    found = reasons(np.array([value[0]]), np.array([value[1] or 0.0]), limits)
     return DECISIONS[found[0]]
 
 

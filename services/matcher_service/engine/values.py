@@ -53,8 +53,10 @@ def text(value: Any, field: str, note: Note) -> str | None:
 
 
 def _clean(value: str, field: str, note: Note) -> str | None:
-    if len(value) > MAX_TEXT_BYTES or len(value.encode(errors="replace")) > MAX_TEXT_BYTES:
+    if len(value) * 4 > MAX_TEXT_BYTES < len(value.encode(errors="replace")):
         raise UnreadableError(field, "longer than 64 KiB")
+    if value.isprintable():
+        return None if value.strip() == "" else value
     clean = _CONTROL.sub("", value)
     if clean != value:
         note(field, "control characters removed")

@@ -2,13 +2,19 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from dedup_model.errors import AiUnavailable
 from matcher_service.config_client import BatchConfig
-from matcher_service.engine.pipeline import Decided, Progress, Result, decided, finished
+from matcher_service.engine.pipeline import (
+    Decided,
+    Progress,
+    RawListings,
+    Result,
+    decided,
+    finished,
+)
 from matcher_service.env import AiFailure
 from matcher_service.llm.tier import Asked, Tier
 from matcher_service.llm.usage import Usage
@@ -46,7 +52,7 @@ class Runner:
     async def run(
         self,
         pinned: BatchConfig,
-        raw: Sequence[dict[str, Any]],
+        raw: RawListings,
         floor: float,
         progress: Callable[[str, int, int], None],
     ) -> Outcome:
@@ -71,7 +77,7 @@ class Runner:
             raise
 
     async def _stages(
-        self, pinned: BatchConfig, raw: Sequence[dict[str, Any]], floor: float, report: Progress
+        self, pinned: BatchConfig, raw: RawListings, floor: float, report: Progress
     ) -> Outcome:
         config = pinned.snapshot.config
 

@@ -1,6 +1,7 @@
 """Between the engine's values and the messages of `eventdedup.matcher.v1`."""
 
 import json
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from itertools import chain
@@ -30,6 +31,31 @@ def raw_listings(listings: Iterable[pb.Listing]) -> list[dict[str, Any]]:
     field is unset, so that the engine judges it and reports what it does with it.
     """
     return [_raw(to_document(listing)) for listing in listings]
+
+
+class Received:
+    """The listings of a stream as they came: as dicts they would take several times the memory.
+
+    Reading them yields the engine's raw form and lets each message go.
+    """
+
+    def __init__(self) -> None:
+        self._chunks: deque[pb.ListingChunk] = deque()
+        self._count = 0
+
+    def add(self, chunk: pb.ListingChunk) -> None:
+        """Take a message of listings in."""
+        self._chunks.append(chunk)
+        self._count += len(chunk.listings)
+
+    def __len__(self) -> int:
+        """Return how many were received."""
+        return self._count
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield them once."""
+        while self._chunks:
+            yield from raw_listings(self._chunks.popleft().listings)
 
 
 def _raw(document: dict[str, Any]) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class Servicer(MatcherServiceServicer):
             yield message
 
     async def _worked(
-        self, pinned: BatchConfig, raw: list[dict[str, Any]], floor: float
+        self, pinned: BatchConfig, raw: convert.Received, floor: float
     ) -> AsyncIterator[pb.DeduplicateResponse]:
         """Yield the batch's progress while it runs, then its results."""
         latest: list[tuple[str, int, int]] = []
@@ -96,15 +96,13 @@ class Servicer(MatcherServiceServicer):
             await asyncio.sleep(0)
         yield pb.DeduplicateResponse(summary=convert.summary(outcome))
 
-    async def _received(
-        self, requests: AsyncIterator[pb.DeduplicateRequest]
-    ) -> list[dict[str, Any]]:
-        raw: list[dict[str, Any]] = []
+    async def _received(self, requests: AsyncIterator[pb.DeduplicateRequest]) -> convert.Received:
+        raw = convert.Received()
         async for request in requests:
             if request.WhichOneof("message") != "listings":
                 raise invalid("message", "OPTIONS_FIRST", "after the options only listings follow")
             _require_at_most(self._max_listings, len(raw) + len(request.listings.listings))
-            raw.extend(convert.raw_listings(request.listings.listings))
+            raw.add(request.listings)
         return raw
 
 

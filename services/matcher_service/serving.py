@@ -14,6 +14,7 @@ from eventdedup.matcher.v1.matcher_service_pb2_grpc import add_MatcherServiceSer
 from matcher_service.batch import Outcome, Runner
 from matcher_service.config_client import ConfigLadder
 from matcher_service.env import Env, Rung
+from matcher_service.garbage import collect_rarely
 from matcher_service.grants import GRANTS, SERVICE
 from matcher_service.llm.tier import Tier
 from matcher_service.llm.totals import Totals
@@ -55,12 +56,13 @@ class MatcherServer:
 
 
 async def start(env: Env) -> MatcherServer:
-    """Listen.
+    """Listen, in a process that looks for cyclic garbage rarely.
 
     Raises `NotAllowed`, `InvalidRequest` (principals), OSError or ValueError, each with a message
     that says what to do.
     """
     _require_safe(env)
+    collect_rarely()
     access = env.access
     telemetry = Telemetry(env.telemetry, "matcher-service")
     guard = access.guard(GRANTS, telemetry, unary_seconds=UNARY_SECONDS)

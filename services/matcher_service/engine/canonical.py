@@ -10,7 +10,7 @@ from dedup_model.matching_config import MatchingConfig
 from dedup_model.tree import canonical_json
 from matcher_service.engine.cluster import Cluster
 from matcher_service.engine.records import EventDate, Listing, date_to_json
-from matcher_service.engine.strategies import Choice, Field, Kind, choose
+from matcher_service.engine.strategies import UNKNOWN, Choice, Field, Kind, choose
 
 LIST_FIELDS = ("highlights", "categories")
 KINDS: dict[Kind, tuple[str, ...]] = {
@@ -19,6 +19,7 @@ KINDS: dict[Kind, tuple[str, ...]] = {
     "flag": ("is_family_event", "is_child_focused", "admission_free"),
 }
 ADDRESS_PARTS = ("street", "street_no", "zipcode", "district")
+_LOCATION_PATHS = {name: f"location.{name}" for name in ("name", "city", "geo", *ADDRESS_PARTS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,8 @@ def canonical_event(
     """
     ids = tuple(listing.id for listing in listings)
     dates, conflict = merged_dates(listings, config.date.time_tolerance_minutes * 60)
-    choices = _choices(listings, config) | {"event_dates": dates}
+    choices = _own(listings[0], config) if len(listings) == 1 else _choices(listings, config)
+    choices["event_dates"] = dates
     event_id = "ev_" + hashlib.sha256(canonical_json(list(ids))).hexdigest()
     reasons = _review_reasons(cluster, config, conflict)
     return CanonicalEvent(
@@ -91,6 +93,30 @@ def _choices(listings: Sequence[Listing], config: MatchingConfig) -> dict[str, C
     return named | {name: _common(listings, name) for name in ("source_type", "source_code")}
 
 
+def _own(listing: Listing, config: MatchingConfig) -> dict[str, Choice]:
+    """Return what `_choices` does for one listing: there is a choice in its lists alone."""
+    ids, strategies = (listing.id,), config.canonical.field_strategies
+    place = listing.location
+    values = {
+        **{name: getattr(listing, name) for kind in KINDS for name in KINDS[kind]},
+        "location.name": place.name,
+        "location.city": place.city,
+        "location.geo": place.geo,
+        **{f"location.{name}": getattr(place, name) for name in ADDRESS_PARTS},
+        "source_type": listing.source_type,
+        "source_code": listing.source_code,
+    }
+    choices = {
+        name: UNKNOWN if value is None or value == () else Choice(value, ids)
+        for name, value in values.items()
+    }
+    for name in LIST_FIELDS:
+        if values[name]:
+            field = _field((listing,), "list", name)
+            choices[name] = choose(field, getattr(strategies, name), 0)
+    return choices
+
+
 def _field(listings: Sequence[Listing], kind: Kind, name: str) -> Field:
     return Field(listings, kind, lambda listing: getattr(listing, name))
 
@@ -121,11 +147,7 @@ def _common(listings: Sequence[Listing], name: str) -> Choice:
 
 def _event(event_id: str, choices: dict[str, Choice]) -> dict[str, Any]:
     values = {name: choice.value for name, choice in choices.items()}
-    location = {
-        name.removeprefix("location."): values.pop(name)
-        for name in list(values)
-        if name.startswith("location.")
-    }
+    location = {name: values.pop(path) for name, path in _LOCATION_PATHS.items()}
     if geo := location["geo"]:
         location["geo"] = {name: getattr(geo, name) for name in type(geo).__slots__}
     listed = {name: list(values[name] or ()) for name in LIST_FIELDS}
@@ -141,6 +163,8 @@ def merged_dates(listings: Sequence[Listing], tolerance: int) -> tuple[Choice, b
     conflict when they are more than `tolerance` seconds apart; otherwise every named show stays.
     An entry without a start adds nothing to one with.
     """
+    if len(listings) == 1 and len(listings[0].event_dates) == 1:
+        return Choice(listings[0].event_dates, (listings[0].id,)), False
     spans: dict[tuple[date, date], dict[str, list[EventDate]]] = {}
     for listing in listings:
         for entry in listing.event_dates:

@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 from dedup_model.matching_config import Thresholds
 from matcher_service.engine.blocking import Pairs
-from matcher_service.engine.columns import Floats, Ints
+from matcher_service.engine.columns import Bools, Floats, Ints
 from matcher_service.engine.decide import AI_DIFFERENT, AI_SAME, BELOW_LOW, TITLE_VETO, Verdicts
 
 APART = (BELOW_LOW, AI_DIFFERENT)
@@ -97,13 +97,12 @@ def clusters(
 ) -> list[Cluster]:
     """Group the rows 0..size-1, ordered by their first row; every row is in one cluster.
 
-        Connected components of the matches, refined by average linkage inside each: two groups merge
-        while the mean combined score of the pairs between them is at least `thresholds.high` and none
-        of these pairs was decided `no_match`. Pairs that were vetoed for their titles, and pairs that
-        were not compared because they share no day or no key, count as `thresholds.low`, the least
-    least
-        that is not told apart; pairs that the language model called the same count as at least
-        `thresholds.high`. Ties go to the smaller rows: no order matters.
+    Connected components of the matches, refined by average linkage inside each: two groups merge
+    while the mean combined score of the pairs between them is at least `thresholds.high` and none
+    of these pairs was decided `no_match`. Pairs that were vetoed for their titles, and pairs that
+    were not compared because they share no day or no key, count as `thresholds.low`, the least
+    that is not told apart; pairs that the language model called the same count as at least
+    `thresholds.high`. Ties go to the smaller rows: no order matters.
     """
     matched = verdicts.matched
     labels = labels_of(size, Pairs(pairs.left[matched], pairs.right[matched]))
@@ -112,7 +111,10 @@ def clusters(
     for done, (rows, inside) in enumerate(components):
         if done % 1000 == 0:
             progress(done, len(components))
-        groups += _refined(rows, inside, pairs, verdicts, thresholds)
+        if _complete(rows, matched[inside]):
+            groups.append(rows.tolist())
+        else:
+            groups += _refined(rows, inside, pairs, verdicts, thresholds)
     return _measured(sorted(groups), size, pairs, verdicts)
 
 
@@ -139,13 +141,14 @@ def _components(labels: Ints, pairs: Pairs) -> tuple[Ints, list[tuple[Ints, Ints
     return np.flatnonzero(sizes[labels] == 1), together
 
 
+def _complete(rows: Ints, matched: Bools) -> bool:
+    """Tell whether all pairs of a component match: linkage would join them all."""
+    return len(matched) == len(rows) * (len(rows) - 1) // 2 and bool(matched.all())
+
+
 def _refined(
     rows: Ints, inside: Ints, pairs: Pairs, verdicts: Verdicts, thresholds: Thresholds
 ) -> list[list[int]]:
-    complete = len(rows) * (len(rows) - 1) // 2
-    if len(inside) == complete and verdicts.matched[inside].all():
-        # every mean between groups reaches `high`: linkage would join them all
-        return [rows.tolist()]
     links: dict[int, dict[int, _Link]] = {row: {} for row in rows.tolist()}
     columns = (pairs.left, pairs.right, verdicts.combined, verdicts.reason)
     for one, other, combined, reason in zip(*(c[inside].tolist() for c in columns), strict=True):

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dedup_model.matching_config import MatchingConfig
+from dedup_model.text_tables import TextTables
 from matcher_service.engine.normalise import (
     Cities,
     Titles,
@@ -121,13 +123,12 @@ def table_of(
     listings: Sequence[Listing], config: MatchingConfig, progress: Callable[[int], None]
 ) -> Table:
     """Prepare the listings, which are sorted by id; `progress` hears how many are done."""
-    titles, cities = Titles(config.text), Cities(config.text.city_aliases)
-    vague = frozenset(map(fold, config.text.vague_places))
+    forms = _Forms(Titles(config.text), Cities(config.text.city_aliases), config.text)
     prepared = []
     for done, listing in enumerate(listings):
         if done % 1000 == 0:
             progress(done)
-        prepared.append(_prepared(listing, titles, cities, vague))
+        prepared.append(forms.prepared(listing))
     return _table(listings, prepared)
 
 
@@ -142,21 +143,43 @@ class _Prepared:
     categories: frozenset[str]
 
 
-def _prepared(listing: Listing, titles: Titles, cities: Cities, vague: frozenset[str]) -> _Prepared:
-    place, respell = listing.location, titles.synonyms.text
-    title = titles.normal(listing.title).text[:MAX_NAME]
-    long, short = respell(fold(listing.description)), respell(fold(listing.short_description))
-    city, venue = cities.normal(place.city)[:MAX_NAME], fold(place.name)[:MAX_NAME]
-    street = fold(f"{place.street or ''} {place.street_no or ''}".replace("Str.", "Straße"))
-    return _Prepared(
-        title,
-        (long or short)[:MAX_TEXT],
-        (short if long else "")[:MAX_TEXT],
-        city,
-        venue_name(venue, {city, fold(place.city)}, vague),
-        street_name(street)[:MAX_NAME],
-        frozenset(respell(fold(name)) for name in listing.categories),
-    )
+class _Forms:
+    """The normal forms of listings; places and categories repeat, and are normalised once."""
+
+    def __init__(self, titles: Titles, cities: Cities, tables: TextTables) -> None:
+        self._titles, self._cities = titles, cities
+        self._vague = frozenset(map(fold, tables.vague_places))
+        self._place = cache(self._named)
+        self._street = cache(_street)
+        self._categories = cache(self._folded)
+
+    def prepared(self, listing: Listing) -> _Prepared:
+        """Return what is compared of a listing."""
+        place, respell = listing.location, self._titles.synonyms.text
+        long, short = (
+            respell(fold(text)) for text in (listing.description, listing.short_description)
+        )
+        city, venue = self._place(place.city, place.name)
+        return _Prepared(
+            self._titles.normal(listing.title).text[:MAX_NAME],
+            (long or short)[:MAX_TEXT],
+            (short if long else "")[:MAX_TEXT],
+            city,
+            venue,
+            self._street(place.street, place.street_no),
+            self._categories(listing.categories),
+        )
+
+    def _named(self, city: str | None, venue: str | None) -> tuple[str, str]:
+        normal = self._cities.normal(city)[:MAX_NAME]
+        return normal, venue_name(fold(venue)[:MAX_NAME], {normal, fold(city)}, self._vague)
+
+    def _folded(self, categories: tuple[str, ...]) -> frozenset[str]:
+        return frozenset(self._titles.synonyms.text(fold(name)) for name in categories)
+
+
+def _street(street: str | None, number: str | None) -> str:
+    return street_name(fold(f"{street or ''} {number or ''}".replace("Str.", "Straße")))[:MAX_NAME]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +195,16 @@ class _Parts:
 
 
 def _parts(rows: list[_Prepared]) -> _Parts:
-    split = [(words_of(row.title), words_of(row.text), words_of(row.venue)) for row in rows]
-    compounds = Compounds({word for columns in split for words in columns for word in words})
+    named = {name for row in rows for name in (row.title, row.text, row.venue)}
+    compounds = Compounds({word for name in named for word in words_of(name)})
+    of_words = cache(lambda name: compounds.parts(words_of(name)))
+    of_all = cache(lambda name: compounds.parts(name.split()))
     title, text, venue = (
-        [compounds.parts(columns[index]) for columns in split] for index in range(3)
+        [of_words(name) for name in column]
+        for column in zip(*((row.title, row.text, row.venue) for row in rows), strict=True)
     )
-    more = [compounds.parts([*row.more.split(), *row.street.split()]) for row in rows]
-    city = [compounds.parts(row.city.split()) for row in rows]
+    more = [compounds.parts(row.more.split() + row.street.split()) for row in rows]
+    city = [of_all(row.city) for row in rows]
     columns = zip(title, text, venue, more, city, strict=True)
     found = [sorted({word for words in row for word in words}) for row in columns]
     place = [sorted({*one, *two}) for one, two in zip(venue, city, strict=True)]

@@ -67,6 +67,16 @@ FUNCTION_WORDS = frozenset(
 """German and English words that say nothing about which event it is."""
 
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "ø": "o"})
+_COMMON_SPELLINGS = (
+    *(("ä", "ae"), ("ö", "oe"), ("ü", "ue"), ("ß", "ss"), ("é", "e"), ("è", "e"), ("à", "a")),
+    *((mark, " ") for mark in "\u2013\u2014\u201c\u201d\u201e\u2026\u2022\u00b7\u00ab\u00bb\u00a0"),
+    *((mark, "") for mark in "\u2018\u2019"),
+)
+"""What `fold` makes of the commonest characters beyond ASCII, wherever they stand."""
+_ASCII = {
+    code: chr(code).lower() if chr(code).isalnum() else None if chr(code) in "'`" else " "
+    for code in range(128)
+}
 _APOSTROPHES = re.compile("['`\u00b4\u2018\u2019\u02bc]")
 _NOT_WORD = re.compile(r"[\W_]+")
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
@@ -122,6 +132,21 @@ def fold(text: str | None) -> str:
     """
     if not text:
         return ""
+    plain = _commonly_spelled(text)
+    return " ".join(plain.translate(_ASCII).split()) if plain.isascii() else _folded(text)
+
+
+def _commonly_spelled(text: str) -> str:
+    """Return a text in ASCII when it holds no characters but the commonest."""
+    if text.isascii():
+        return text
+    text = text.lower()
+    for mark, spelled in _COMMON_SPELLINGS:
+        text = text.replace(mark, spelled)
+    return text
+
+
+def _folded(text: str) -> str:
     plain = unicodedata.normalize("NFKC", _unscrambled(_INVISIBLE.sub("", text))).lower()
     bare = _without_accents(plain.translate(_UMLAUTS))
     return _NOT_WORD.sub(" ", _APOSTROPHES.sub("", bare)).strip()
@@ -186,9 +211,9 @@ class Titles:
     """The rules of the settings for titles: prefixes and synonyms."""
 
     def __init__(self, tables: TextTables) -> None:
-        self._prefixes = [
+        self._prefixes = tuple(
             start.casefold() for prefix in tables.prefixes for start in _spellings(prefix)
-        ]
+        )
         self.synonyms = Synonyms(tables.synonyms)
 
     def normal(self, title: str) -> Title:
@@ -202,13 +227,14 @@ class Titles:
 
     def _stripped(self, title: str) -> str:
         lowered = title.casefold()
-        fitting = (start for start in self._prefixes if lowered.startswith(start))
-        start = next(fitting, "")
+        if not lowered.startswith(self._prefixes):
+            return title
+        start = next(start for start in self._prefixes if lowered.startswith(start))
         # casefold can lengthen a text, so the cut is found in the original
         length = next(
             (n for n in range(len(title) + 1) if title[:n].casefold() == start), 0
         )  # fmt: skip
-        return title[length:].strip() if start else title
+        return title[length:].strip()
 
 
 def _spellings(prefix: TitlePrefix) -> list[str]:
@@ -222,6 +248,7 @@ class Cities:
 
     def __init__(self, aliases: Iterable[CityAlias]) -> None:
         self._names: dict[str, str] = {}
+        self._seen: dict[str | None, str] = {}
         for group in aliases:
             city = _spelled_out(group.city)
             for alias in (group.city, *group.aliases):
@@ -229,8 +256,10 @@ class Cities:
 
     def normal(self, city: str | None) -> str:
         """Return the city's normal form, one alias step deep; empty when there is none."""
-        name = _spelled_out(city)
-        return self._names.get(name, name)
+        if city not in self._seen:
+            name = _spelled_out(city)
+            self._seen[city] = self._names.get(name, name)
+        return self._seen[city]
 
 
 def _spelled_out(city: str | None) -> str:
@@ -249,8 +278,8 @@ def city_head(city: str) -> str:
 
 def words_of(folded: str) -> list[str]:
     """Return the distinct words of a folded text, sorted; function words only when alone."""
-    words = sorted(set(folded.split()))
-    return [word for word in words if word not in FUNCTION_WORDS] or words
+    words = set(folded.split())
+    return sorted(words - FUNCTION_WORDS or words)
 
 
 def venue_name(venue: str, cities: set[str], vague: frozenset[str]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -31,6 +31,16 @@ ENGINE_VERSION = "1.1.0"
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Hears `(stage, done, total)` between chunks of work; what it raises ends the batch."""
+
+
+class RawListings(Protocol):
+    """Listings in the input's JSON form; a batch counts them at any time and reads them once."""
+
+    def __len__(self) -> int:
+        """Return how many there are, before and after they were read."""
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        """Yield them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +91,7 @@ class Decided:
 
 
 def deduplicate(
-    raw: Sequence[Mapping[str, Any]],
+    raw: RawListings,
     config: MatchingConfig,
     floor: float,
     progress: Progress,
@@ -94,7 +104,7 @@ def deduplicate(
 
 
 def decided(
-    raw: Sequence[Mapping[str, Any]],
+    raw: RawListings,
     config: MatchingConfig,
     floor: float,
     progress: Progress,
@@ -163,7 +173,7 @@ def _with_judgement(decision: PairDecision, judgements: Judgements) -> PairDecis
     )
 
 
-def _heard(raw: Sequence[Mapping[str, Any]], progress: Progress) -> Iterator[Mapping[str, Any]]:
+def _heard(raw: RawListings, progress: Progress) -> Iterator[Mapping[str, Any]]:
     """Yield the listings; reading them is the silent first part of `normalise`, but can be ended."""
     for position, one in enumerate(raw):
         if position % 1000 == 0:

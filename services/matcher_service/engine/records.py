@@ -202,9 +202,13 @@ def _event_dates(raw: Any, config: MatchingConfig, note: Note) -> tuple[EventDat
         _event_date(entry, f"event_dates[{index}]", config, note)
         for index, entry in enumerate(values.bounded(raw, "event_dates"))
     ]
-    if sum(((one.end_date or one.date) - one.date).days + 1 for one in entries) > MAX_LISTING_DAYS:
+    if sum(map(_days_in, entries)) > MAX_LISTING_DAYS:
         raise UnreadableError("event_dates", "more than 10,000 days in all")
     return tuple(entries)
+
+
+def _days_in(entry: EventDate) -> int:
+    return (entry.end_date - entry.date).days + 1 if entry.end_date else 1
 
 
 def _event_date(raw: Any, where: str, config: MatchingConfig, note: Note) -> EventDate:
@@ -225,6 +229,8 @@ def _event_date(raw: Any, where: str, config: MatchingConfig, note: Note) -> Eve
 
 def _at_midnight(entry: EventDate, where: str) -> EventDate:
     """Return `24:00` as 00:00: as an end as it stands, as a start of one day on the next day."""
+    if MIDNIGHT not in (entry.start, entry.end):
+        return entry
     end = 0 if entry.end == MIDNIGHT else entry.end
     if entry.start != MIDNIGHT:
         return EventDate(entry.date, entry.start, end, entry.end_date)

@@ -44,6 +44,9 @@ class Choice:
     sources: tuple[str, ...]
 
 
+UNKNOWN = Choice(None, ())
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """A field of listings that are sorted by id, what it holds and how to read it."""
@@ -62,7 +65,7 @@ def choose(field: Field, strategy: FieldStrategy, shortest: int) -> Choice:
     """Return a field's value by a strategy; a generic text has fewer than `shortest` characters."""
     known = field.known()
     if not known:
-        return Choice(None, ())
+        return UNKNOWN
     if len(known) == 1 and field.kind != "list":
         return _single(*known[0])
     if strategy is FieldStrategy.HIGHEST_CONFIDENCE and (located := _best_located(known)):

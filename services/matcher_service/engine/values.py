@@ -21,6 +21,8 @@ _TIME = re.compile(
 )
 _PLAIN_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _PLAIN_TIME = re.compile(r"\d\d:\d\d(?::\d\d)?", re.ASCII)
+_MINUTES = {f"{n // 60:02}:{n % 60:02}": n * 60 for n in range(24 * 60)}
+"""Seconds after midnight of every time of day as it should be written."""
 
 Note = Callable[[str, str], None]
 """Takes the field and the reason of a repair."""
@@ -53,8 +55,10 @@ def text(value: Any, field: str, note: Note) -> str | None:
 
 
 def _clean(value: str, field: str, note: Note) -> str | None:
-    if len(value) > MAX_TEXT_BYTES or len(value.encode(errors="replace")) > MAX_TEXT_BYTES:
+    if len(value) * 4 > MAX_TEXT_BYTES < len(value.encode(errors="replace")):
         raise UnreadableError(field, "longer than 64 KiB")
+    if value.isprintable():
+        return None if value.strip() == "" else value
     clean = _CONTROL.sub("", value)
     if clean != value:
         note(field, "control characters removed")
@@ -115,18 +119,23 @@ def day(value: Any, field: str, note: Note) -> date | None:
     """
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
-    parts = _day_parts(value.strip()) if isinstance(value, str) else None
-    if parts is None:
-        raise UnreadableError(field, "not a date")
+    is_plain = isinstance(value, str) and _PLAIN_DAY.fullmatch(value)
     try:
-        found = date(*parts)
+        found = date.fromisoformat(value) if is_plain else _rewritten_day(value, field)
     except ValueError:
         raise UnreadableError(field, "no such day") from None
     if found.year not in YEARS:
         raise UnreadableError(field, "outside the years 1900 to 2200")
-    if not _PLAIN_DAY.fullmatch(value):
+    if not is_plain:
         note(field, "date rewritten as YYYY-MM-DD")
     return found
+
+
+def _rewritten_day(value: Any, field: str) -> date:
+    parts = _day_parts(value.strip()) if isinstance(value, str) else None
+    if parts is None:
+        raise UnreadableError(field, "not a date")
+    return date(*parts)
 
 
 def _day_parts(value: str) -> tuple[int, int, int] | None:
@@ -144,6 +153,8 @@ def time_of_day(value: Any, field: str, note: Note) -> int | None:
     """
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
+    if isinstance(value, str) and value in _MINUTES:
+        return _MINUTES[value]
     found = _TIME.fullmatch(value.strip()) if isinstance(value, str) else None
     if found is None or (found[2] is None and found[5] is None):
         raise UnreadableError(field, "not a time of day")

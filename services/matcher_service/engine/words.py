@@ -1,6 +1,5 @@
 """The words of a batch: stems, compound parts, and how rare each is."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -21,12 +20,16 @@ They keep a word's rarity meaningful in a batch of two listings.
 MIN_STEM, MIN_HEAD, MIN_TAIL = 4, 5, 4
 """Characters of a stem, and of the first and the last part of a compound."""
 
-_ENDING = re.compile(r"(?<=\w{4})(?:ern|er|en|em|es|e|n|s)$")
+_ENDINGS = (("ern",), ("er", "en", "em", "es"), ("e", "n", "s"))
 
 
 def stem(word: str) -> str:
     """Return a folded word without one German or English inflection: `ringeler` -> `ringel`."""
-    return _ENDING.sub("", word)
+    for endings in _ENDINGS:
+        size = len(word) - len(endings[0])
+        if size >= MIN_STEM and word.endswith(endings):
+            return word[:size]
+    return word
 
 
 class Compounds:

@@ -51,7 +51,7 @@ class Thresholds(Section):
     """Where the combined score turns into a decision."""
 
     high: Number = score(0.75, "At or above this combined score a pair is a match.")
-    low: Number = score(0.6, "At or below this combined score a pair is no match.")
+    low: Number = score(0.35, "At or below this combined score a pair is no match.")
     title_veto: Number = score(
         0.45, "A match whose title score is below this becomes ambiguous; 0 turns the veto off."
     )

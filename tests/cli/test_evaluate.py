@@ -272,7 +272,7 @@ def test_the_settings_of_the_run_give_its_figures(dedup, run, listing, tmp_path)
     options = ("--config", settings, "--errors", "1")
     answer = run("evaluate", tmp_path / "out", "--labels", labels, *options)
     assert rates(answer, "pairwise") == ["1.000", "0.000", "0.000"]
-    assert "ambiguous (between); low 0.6, high 1, title veto 0.45" in answer.out
+    assert "ambiguous (between); low 0.35, high 1, title veto 0.45" in answer.out
 
 
 def test_of_pairs_never_compared_the_likeliest_comes_first(run, dedup, listing, tmp_path):

@@ -53,8 +53,8 @@ def decided(
         (0.75, 0.45, "above_high"),
         (0.75, 0.4499, "title_veto"),
         (0.7499, 1.0, "between"),
-        (0.6001, 0.0, "between"),
-        (0.6, 1.0, "below_low"),
+        (0.3501, 0.0, "between"),
+        (0.35, 1.0, "below_low"),
         (0.0, 0.0, "below_low"),
     ],
 )

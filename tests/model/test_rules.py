@@ -415,10 +415,10 @@ def test_what_is_allowed_but_odd_gives_one_warning(document: dict, start: str):
         {"scoring": {"date": 0.291}},
         entry(),
         {"category_weights": {"overrides": {}, "priority": []}},
-        {"ai": {"min_combined_score": 0.61, "max_combined_score": 0.75}},
+        {"ai": {"min_combined_score": 0.36, "max_combined_score": 0.75}},
         {"ai": {"min_combined_score": 0.8, "max_combined_score": 0.9}},
         {
-            "ai": {"min_combined_score": 0.62, "max_combined_score": 0.74},
+            "ai": {"min_combined_score": 0.4, "max_combined_score": 0.74},
             "thresholds": {"title_veto": 0},
         },
     ],

@@ -201,7 +201,11 @@ def _parts(rows: list[_Prepared]) -> _Parts:
     of_all = cache(lambda name: compounds.parts(name.split()))
     title, text, venue = (
         [of_words(name) for name in column]
-        for column in zip(*((row.title, row.text, row.venue) for row in rows), strict=True)
+        for column in (
+            [row.title for row in rows],
+            [row.text for row in rows],
+            [row.venue for row in rows],
+        )
     )
     more = [compounds.parts(row.more.split() + row.street.split()) for row in rows]
     city = [of_all(row.city) for row in rows]

@@ -13,6 +13,8 @@ from matcher_service.llm.prompt import INSTRUCTION
 from matcher_service.llm.usage import Tokens
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0
+MOST_CALLS: Final = 4
+"""Calls for one question: a service that is not there does not hold the batch up for long."""
 RETRIED: Final = frozenset({"rate_limited", "unavailable", "timeout"})
 _BLOCKED: Final = frozenset(
     {"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE", "MODEL_ARMOR"}
@@ -45,7 +47,7 @@ class Model:
         self._sdk, self._client, self._ai = sdk, client, ai
 
     async def ask(self, text: str, again: Callable[[], bool]) -> tuple[Reply, int, bool]:
-        """Ask until there is an answer, an end to retrying or `ai.timeout_seconds` are over.
+        """Ask until there is an answer, an end to retrying, `MOST_CALLS`, or `ai.timeout_seconds` are over.
 
         Returns the last reply, how many calls were made and whether one of them was given up
         while it ran. `again` is asked before each repeat.
@@ -58,7 +60,8 @@ class Model:
             calls += 1
             abandoned |= reply.failure == "timeout"
             pause = _pause(calls, reply)
-            if reply.failure not in RETRIED or loop.time() + pause >= ends or not again():
+            over = calls == MOST_CALLS or loop.time() + pause >= ends
+            if reply.failure not in RETRIED or over or not again():
                 return reply, calls, abandoned
             await asyncio.sleep(pause)
 

@@ -264,7 +264,7 @@ class Thresholds(_message.Message):
     high: _builtins.float
     """At or above this combined score a pair is a match. Unit: score; 0 to 1; default 0.75."""
     low: _builtins.float
-    """At or below this combined score a pair is no match. Unit: score; 0 to 1; default 0.6."""
+    """At or below this combined score a pair is no match. Unit: score; 0 to 1; default 0.35."""
     title_veto: _builtins.float
     """A match whose title score is below this becomes ambiguous; 0 turns the veto off. Unit:
     score; 0 to 1; default 0.45.

@@ -3,7 +3,7 @@
 import json
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import fields
 from itertools import chain
 from typing import Any
 
@@ -18,6 +18,7 @@ from matcher_service.engine.canonical import CanonicalEvent
 from matcher_service.engine.decide import PairDecision
 from matcher_service.engine.pipeline import ENGINE_VERSION
 from matcher_service.engine.records import Issue
+from matcher_service.llm.usage import Usage
 
 CHUNK_BYTES = 256 * 1024
 SHOWN_CHARACTERS = 200
@@ -87,14 +88,17 @@ def run(pinned: BatchConfig) -> pb.Run:
 
 def summary(outcome: Outcome) -> pb.Summary:
     """Return the counts of a batch."""
-    asked = pb.AiUsage(**asdict(outcome.usage)) if outcome.usage else None
     return pb.Summary(
         run=run(outcome.pinned),
         warnings=outcome.warnings,
-        ai=asked,
+        ai=_usage(outcome.usage) if outcome.usage else None,
         rules=rules(outcome.pinned.snapshot.config),
         **outcome.result.counts,
     )
+
+
+def _usage(usage: Usage) -> pb.AiUsage:
+    return pb.AiUsage(**{one.name: getattr(usage, one.name) for one in fields(usage)})
 
 
 def rules(config: MatchingConfig) -> pb.Rules:

@@ -1,27 +1,18 @@
 """The columnar table of a batch: every listing prepared once, strings as codes."""
 
-from collections.abc import Callable, Iterable, Sequence
+from array import array
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dedup_model.matching_config import MatchingConfig
-from dedup_model.text_tables import TextTables
-from matcher_service.engine.normalise import (
-    Cities,
-    Titles,
-    city_head,
-    fold,
-    street_name,
-    venue_name,
-    words_of,
-)
+from matcher_service.engine.normalise import Cities, Titles, city_head
+from matcher_service.engine.prepare import Forms, Parts, Prepared, parts_of
 from matcher_service.engine.records import EventDate, Listing
 from matcher_service.engine.words import (
-    Compounds,
     Matrix,
     Words,
     index_of,
@@ -42,8 +33,6 @@ NIGHT_MINUTES = 180
 """Shows before 03:00 also count as the evening before."""
 OWN_PLACE_WEIGHT = 0.25
 """Weight of a title word that only repeats the listing's city or venue."""
-MAX_NAME, MAX_TEXT = 500, 2000
-"""Characters of titles, places and descriptions that are compared: similarity is quadratic."""
 
 
 def rounded(values: Any) -> Floats:
@@ -123,7 +112,7 @@ def table_of(
     listings: Sequence[Listing], config: MatchingConfig, progress: Callable[[int], None]
 ) -> Table:
     """Prepare the listings, which are sorted by id; `progress` hears how many are done."""
-    forms = _Forms(Titles(config.text), Cities(config.text.city_aliases), config.text)
+    forms = Forms(Titles(config.text), Cities(config.text.city_aliases), config.text)
     prepared = []
     for done, listing in enumerate(listings):
         if done % 1000 == 0:
@@ -132,91 +121,8 @@ def table_of(
     return _table(listings, prepared)
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    title: str
-    text: str
-    more: str
-    city: str
-    venue: str
-    street: str
-    categories: frozenset[str]
-
-
-class _Forms:
-    """The normal forms of listings; places and categories repeat, and are normalised once."""
-
-    def __init__(self, titles: Titles, cities: Cities, tables: TextTables) -> None:
-        self._titles, self._cities = titles, cities
-        self._vague = frozenset(map(fold, tables.vague_places))
-        self._place = cache(self._named)
-        self._street = cache(_street)
-        self._categories = cache(self._folded)
-
-    def prepared(self, listing: Listing) -> _Prepared:
-        """Return what is compared of a listing."""
-        place, respell = listing.location, self._titles.synonyms.text
-        long, short = (
-            respell(fold(text)) for text in (listing.description, listing.short_description)
-        )
-        city, venue = self._place(place.city, place.name)
-        return _Prepared(
-            self._titles.normal(listing.title).text[:MAX_NAME],
-            (long or short)[:MAX_TEXT],
-            (short if long else "")[:MAX_TEXT],
-            city,
-            venue,
-            self._street(place.street, place.street_no),
-            self._categories(listing.categories),
-        )
-
-    def _named(self, city: str | None, venue: str | None) -> tuple[str, str]:
-        normal = self._cities.normal(city)[:MAX_NAME]
-        return normal, venue_name(fold(venue)[:MAX_NAME], {normal, fold(city)}, self._vague)
-
-    def _folded(self, categories: tuple[str, ...]) -> frozenset[str]:
-        return frozenset(self._titles.synonyms.text(fold(name)) for name in categories)
-
-
-def _street(street: str | None, number: str | None) -> str:
-    return street_name(fold(f"{street or ''} {number or ''}".replace("Str.", "Straße")))[:MAX_NAME]
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """The stems and compound parts of every column that is compared word by word."""
-
-    title: list[list[str]]
-    text: list[list[str]]
-    venue: list[list[str]]
-    found: list[list[str]]
-    """What a listing says anywhere."""
-    place: list[list[str]]
-
-
-def _parts(rows: list[_Prepared]) -> _Parts:
-    named = {name for row in rows for name in (row.title, row.text, row.venue)}
-    compounds = Compounds({word for name in named for word in words_of(name)})
-    of_words = cache(lambda name: compounds.parts(words_of(name)))
-    of_all = cache(lambda name: compounds.parts(name.split()))
-    title, text, venue = (
-        [of_words(name) for name in column]
-        for column in (
-            [row.title for row in rows],
-            [row.text for row in rows],
-            [row.venue for row in rows],
-        )
-    )
-    more = [compounds.parts(row.more.split() + row.street.split()) for row in rows]
-    city = [of_all(row.city) for row in rows]
-    columns = zip(title, text, venue, more, city, strict=True)
-    found = [sorted({word for words in row for word in words}) for row in columns]
-    place = [sorted({*one, *two}) for one, two in zip(venue, city, strict=True)]
-    return _Parts(title, text, venue, found, place)
-
-
-def _table(listings: Sequence[Listing], rows: list[_Prepared]) -> Table:
-    parts = _parts(rows)
+def _table(listings: Sequence[Listing], rows: list[Prepared]) -> Table:
+    parts = parts_of(rows)
     title, text = (
         _texts(_sorted_words(value) for value in column)
         for column in ([row.title for row in rows], [row.text for row in rows])
@@ -239,11 +145,9 @@ def _table(listings: Sequence[Listing], rows: list[_Prepared]) -> Table:
         title_joined=_texts(row.title.replace(" ", "") for row in rows),
         title_words=words_in(parts.title, title_index, _own_places(parts)),
         title_vocabulary=tuple(title_index),
-        title_numbers=matrix_of(
-            [[*filter(str.isdigit, words)] for words in parts.title], title_index
-        ),
+        title_numbers=matrix_of((filter(str.isdigit, words) for words in parts.title), title_index),
         found_words=matrix_of(
-            [[word for word in words if word in title_index] for words in parts.found], title_index
+            (filter(title_index.__contains__, words) for words in parts.found()), title_index
         ),
         text=text,
         text_plain=_texts(row.text for row in rows),
@@ -263,7 +167,7 @@ def _sorted_words(text: str) -> str:
 def _texts(values: Iterable[str]) -> Texts:
     """Return a column whose codes follow the order of the rows."""
     codes = {"": 0}
-    rows = np.array([codes.setdefault(value, len(codes)) for value in values], np.int64)
+    rows = np.fromiter((codes.setdefault(value, len(codes)) for value in values), np.int64)
     distinct = np.empty(len(codes), object)
     distinct[:] = list(codes)
     return Texts(distinct, rows)
@@ -282,20 +186,20 @@ def _sources(listings: Sequence[Listing]) -> Texts:
     return _texts(codes if len({code for code in codes if code}) > 1 else [""] * len(codes))
 
 
-def _own_places(parts: _Parts) -> Floats:
+def _own_places(parts: Parts) -> Floats:
     """Return a factor a title word: low where it repeats the listing's own city or venue."""
-    return _lowered(zip(parts.title, parts.place, strict=True))
+    return _lowered(zip(parts.title, parts.place(), strict=True))
 
 
-def _own_city(rows: list[_Prepared], venues: list[list[str]]) -> Floats:
+def _own_city(rows: list[Prepared], venues: list[list[str]]) -> Floats:
     """Return a factor a venue word: low where it repeats the listing's own city."""
     cities = [[stem(word) for word in row.city.split()] for row in rows]
     return _lowered(zip(venues, cities, strict=True))
 
 
-def _lowered(rows: Iterable[tuple[list[str], list[str]]]) -> Floats:
-    factors = [OWN_PLACE_WEIGHT if word in own else 1.0 for words, own in rows for word in words]
-    return np.array(factors, np.float64)
+def _lowered(rows: Iterable[tuple[list[str], Container[str]]]) -> Floats:
+    factors = (OWN_PLACE_WEIGHT if word in own else 1.0 for words, own in rows for word in words)
+    return np.fromiter(factors, np.float64)
 
 
 def _points(listings: Sequence[Listing]) -> Floats:
@@ -308,11 +212,11 @@ def _points(listings: Sequence[Listing]) -> Floats:
 
 
 def _shows(listings: Sequence[Listing], *, late: bool) -> Shows:
-    rows = [
-        (owner, *show)
-        for owner, listing in enumerate(listings)
-        for show in sorted({show for entry in listing.event_dates for show in _days(entry, late)})
-    ]
+    rows = array("q")
+    for owner, listing in enumerate(listings):
+        days = {show for entry in listing.event_dates for show in _days(entry, late)}
+        for show in sorted(days):
+            rows.extend((owner, *show))
     columns = np.array(rows, np.int64).reshape(-1, 3)
     return Shows(columns[:, 0], columns[:, 1], columns[:, 2] / 60.0)
 

@@ -1,5 +1,6 @@
 """The words of a batch: stems, compound parts, and how rare each is."""
 
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -78,12 +79,15 @@ def index_of(rows: Iterable[list[str]]) -> dict[str, int]:
     return {word: column for column, word in enumerate(sorted({w for row in rows for w in row}))}
 
 
-def matrix_of(rows: list[list[str]], index: dict[str, int]) -> Matrix:
-    """Return a matrix that is 1 where a row has the word of a column."""
-    starts = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)])
-    columns = np.fromiter((index[word] for row in rows for word in row), np.int64, starts[-1])
-    shape = (len(rows), max(len(index), 1))
-    return sparse.csr_matrix((np.ones(len(columns)), columns, starts), shape=shape)
+def matrix_of(rows: Iterable[Iterable[str]], index: dict[str, int]) -> Matrix:
+    """Return a matrix that is 1 where a row has the word of a column; reads the rows once."""
+    columns, starts = array("i"), array("q", [0])
+    for row in rows:
+        columns.extend([index[word] for word in row])
+        starts.append(len(columns))
+    shape = (len(starts) - 1, max(len(index), 1))
+    arrays = np.ones(len(columns)), np.array(columns, np.int32), np.array(starts, np.int64)
+    return sparse.csr_matrix(arrays, shape=shape)
 
 
 def words_in(rows: list[list[str]], index: dict[str, int], factor: Floats | None = None) -> Words:
@@ -94,8 +98,8 @@ def words_in(rows: list[list[str]], index: dict[str, int], factor: Floats | None
     presence = matrix_of(rows, index)
     counts = np.bincount(presence.indices, minlength=presence.shape[1])
     rarity = np.log((len(rows) + BACKGROUND) / (counts + 1.0))
-    weights = presence.copy()
-    weights.data = rarity[presence.indices] * (1.0 if factor is None else factor)
+    scaled = rarity[presence.indices] * (1.0 if factor is None else factor)
+    weights: Matrix = sparse.csr_matrix((scaled, presence.indices, presence.indptr), presence.shape)
     return Words(weights, presence, np.asarray(weights.sum(axis=1)).ravel())
 
 

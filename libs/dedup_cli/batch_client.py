@@ -1,6 +1,6 @@
 """One batch over the wire: listings out, results in, progress shown on the way."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from dedup_cli.reading import Problem, Record
@@ -13,7 +13,7 @@ CHUNK_BYTES = 256 * 1024
 
 @dataclass
 class Answer:
-    """What a matcher answered to one batch; decisions have a combined score of at least `floor`."""
+    """What a matcher answered to one batch; decisions have at least the score `floor`, or a person's."""
 
     floor: float
     summary: pb.Summary = field(default_factory=pb.Summary)
@@ -36,11 +36,13 @@ def run(
     floor: float,
     progress: Callable[[str, int, int], None],
     credentials: Credentials = ANONYMOUS,
+    constraints: Sequence[pb.Constraint] = (),
 ) -> Answer:
     """Run one batch at a matcher; raises `grpc.RpcError`."""
     answer = Answer(floor)
     with connect(address, credentials) as channel:
-        for response in MatcherServiceStub(channel).Deduplicate(_requests(records, floor)):
+        options = pb.BatchOptions(decision_floor=floor, constraints=constraints)
+        for response in MatcherServiceStub(channel).Deduplicate(_requests(records, options)):
             match response.WhichOneof("message"):
                 case "progress":
                     step = response.progress
@@ -52,8 +54,10 @@ def run(
     return answer
 
 
-def _requests(records: Iterable[Record], floor: float) -> Iterator[pb.DeduplicateRequest]:
-    yield pb.DeduplicateRequest(options=pb.BatchOptions(decision_floor=floor))
+def _requests(
+    records: Iterable[Record], options: pb.BatchOptions
+) -> Iterator[pb.DeduplicateRequest]:
+    yield pb.DeduplicateRequest(options=options)
     chunk, size = pb.ListingChunk(), 0
     for record in records:
         weight = record.listing.ByteSize()

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from dedup_cli import batch_client, outputs
 from dedup_cli.console import ERR, OUT, explained
+from dedup_cli.constraints_file import read_constraints
 from dedup_cli.credentials import with_credentials
 from dedup_cli.reading import read_files
 from dedup_rpc.channel import ANONYMOUS, Credentials
@@ -37,6 +38,10 @@ def dedup(
     floor: Annotated[
         float, typer.Option(min=0, max=1, help="Lowest combined score of decisions.jsonl.")
     ] = 0.65,
+    constraints: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="People's decisions, a file of the report."),
+    ] = None,
     *,
     credentials: Credentials,
 ) -> None:
@@ -44,16 +49,19 @@ def dedup(
     if matcher and config:
         raise typer.BadParameter("--config is for a private pair; a matcher has its own settings")
     with explained(matcher or "the private pair"):
+        people = read_constraints(constraints) if constraints else []
         records, problems = batch_client.split(read_files(files))
         began, started_at = time.monotonic(), datetime.now(UTC)
         with _matcher(matcher, config) as address, _bar() as bar:
             trusted = credentials if matcher else ANONYMOUS
-            answer = batch_client.run(address, records, floor, _shown(bar), trusted)
+            answer = batch_client.run(address, records, floor, _shown(bar), trusted, people)
         facts = {
             "started_at": started_at.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - began, 3),
             "inputs": {str(path): outputs.digest(path) for path in sorted(files)},
         }
+        if constraints:
+            facts["constraints"] = {str(constraints): outputs.digest(constraints)}
         outputs.write(output, answer, records, problems, facts)
     _print_summary(answer.summary, len(problems), output)
 
@@ -99,6 +107,8 @@ def _print_summary(summary: pb.Summary, unreadable: int, output: Path) -> None:
         f"{summary.quarantined + unreadable} quarantined, {summary.repaired} repaired,"
         f" {summary.collapsed} equal copies dropped"
     )
+    if decided := summary.constraints_obeyed:
+        OUT.print(f"{decided} pairs decided by people")
     OUT.print(f"config: revision {run.revision} ({source}), digest {run.digest[:12]}")
     for warning in summary.warnings:
         OUT.print(f"[yellow]{escape(f'warning: {warning}')}[/yellow]")

@@ -11,7 +11,8 @@ from dedup_model.matching_config import MatchingConfig
 from matcher_service.engine.blocking import Pairs, candidates
 from matcher_service.engine.columns import Table, table_of
 from matcher_service.engine.decide import PairDecision, decide, reported
-from matcher_service.engine.records import Listing, read
+from matcher_service.engine.listing import Listing
+from matcher_service.engine.records import read
 from matcher_service.engine.scoring import score
 
 Pair: TypeAlias = tuple[str, str]

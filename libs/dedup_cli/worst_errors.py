@@ -10,7 +10,7 @@ from dedup_cli.rescoring import Pair, Rescored
 from dedup_model.matching_config import MatchingConfig
 from dedup_model.rules import weights_of
 from matcher_service.engine.decide import PairDecision
-from matcher_service.engine.records import Listing, date_to_json
+from matcher_service.engine.listing import Listing, date_to_json
 
 MAX_PAIRS = 1_000_000
 """Pairs of one kind that are looked at."""

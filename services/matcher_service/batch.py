@@ -2,11 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from dedup_model.errors import AiUnavailable
 from matcher_service.config_client import BatchConfig
+from matcher_service.engine.constraints import Constraint
 from matcher_service.engine.pipeline import (
     Decided,
     Progress,
@@ -19,6 +20,8 @@ from matcher_service.env import AiFailure
 from matcher_service.llm.tier import Asked, Tier
 from matcher_service.llm.usage import Usage
 from matcher_service.workers import Workers
+
+SHOWN_CONTRADICTIONS = 20
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,27 @@ class Outcome:
     def warnings(self) -> list[str]:
         """Return what the operator should know, a sentence each."""
         without = [f"pairs were left ambiguous without AI: {self.problem}"] if self.problem else []
-        return [*self.pinned.warnings, *without]
+        return [*self.pinned.warnings, *without, *_unobeyed(self.result)]
+
+
+def _unobeyed(result: Result) -> list[str]:
+    """Return a sentence for each contradictory constraint, the first ones, and one for the absent."""
+    told = [_contradiction(one) for one in result.contradictory[:SHOWN_CONTRADICTIONS]]
+    more = len(result.contradictory) - len(told)
+    absent = result.counts["constraints_absent"]
+    return [
+        *told,
+        *([f"{more} more constraints contradict others"] if more else []),
+        *([f"constraints on listings that are not in this batch: {absent}"] if absent else []),
+    ]
+
+
+def _contradiction(one: Constraint) -> str:
+    pair = f"{one.listing_a.source_code}/{one.listing_a.id} and"
+    return (
+        f"the {one.kind} of {pair} {one.listing_b.source_code}/{one.listing_b.id} contradicts"
+        " others; cannot-links are obeyed"
+    )
 
 
 class _Cancelled(Exception):
@@ -55,6 +78,7 @@ class Runner:
         raw: RawListings,
         floor: float,
         progress: Callable[[str, int, int], None],
+        constraints: Iterable[Constraint] = (),
     ) -> Outcome:
         """Run one batch over raw listings; `progress` is called in the event loop's thread.
 
@@ -71,19 +95,24 @@ class Runner:
             loop.call_soon_threadsafe(progress, stage, done, total)
 
         try:
-            return await self._stages(pinned, raw, floor, report)
+            return await self._stages(pinned, raw, floor, report, constraints)
         except asyncio.CancelledError:
             gone.set()
             raise
 
     async def _stages(
-        self, pinned: BatchConfig, raw: RawListings, floor: float, report: Progress
+        self,
+        pinned: BatchConfig,
+        raw: RawListings,
+        floor: float,
+        report: Progress,
+        constraints: Iterable[Constraint],
     ) -> Outcome:
         config = pinned.snapshot.config
 
         def decide() -> Decided:
             with self.workers.executor(len(raw)) as executor:
-                return decided(raw, config, floor, report, executor)
+                return decided(raw, config, floor, report, executor, constraints=constraints)
 
         pairs = await asyncio.to_thread(decide)
         asked = await self._asked(pairs, pinned)

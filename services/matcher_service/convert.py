@@ -180,6 +180,8 @@ def _decision(decision: PairDecision) -> pb.PairDecision:
         tier=decision.tier,
         ai_confidence=decision.ai_confidence,
         ai_outcome=decision.ai_outcome,
+        reviewer=decision.reviewer,
+        reviewer_reason=decision.reviewer_reason,
     )
 
 

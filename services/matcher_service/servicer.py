@@ -8,14 +8,13 @@ from typing import Any, TypeAlias
 import grpc
 
 from dedup_model.errors import LimitExceeded, invalid
-from dedup_rpc.wire import refuse_unknown_fields
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 from eventdedup.matcher.v1.matcher_service_pb2_grpc import MatcherServiceServicer
 from matcher_service import convert
 from matcher_service.batch import Outcome, Runner
 from matcher_service.config_client import BatchConfig, ConfigLadder
+from matcher_service.convert_options import Options, options
 
-DEFAULT_FLOOR = 0.65
 MAX_SMALL_BATCH = 500
 MAX_SMALL_ANSWER = 3 * 1024 * 1024
 PROGRESS_SECONDS = 0.1
@@ -40,12 +39,11 @@ class Servicer(MatcherServiceServicer):
         self, request: pb.DeduplicateBatchRequest, context: Context
     ) -> pb.DeduplicateBatchResponse:
         """Run one small batch."""
-        refuse_unknown_fields(request.options)
+        chosen = options(request.options)
         _require_at_most(MAX_SMALL_BATCH, len(request.listings))
-        floor = _floor(request.options)
         pinned = await self._configs.for_batch()
         raw = convert.raw_listings(request.listings)
-        outcome = await self._runner.run(pinned, raw, floor, _unheard)
+        outcome = await self._runner.run(pinned, raw, chosen.floor, _unheard, chosen.constraints)
         self._done(outcome)
         response = pb.DeduplicateBatchResponse(summary=convert.summary(outcome))
         for chunk in convert.chunks(outcome):
@@ -66,20 +64,22 @@ class Servicer(MatcherServiceServicer):
     async def _answers(
         self, requests: AsyncIterator[pb.DeduplicateRequest]
     ) -> AsyncIterator[pb.DeduplicateResponse]:
-        floor = await _opened(requests)
+        chosen = await _opened(requests)
         pinned = await self._configs.for_batch()
         yield pb.DeduplicateResponse(started=convert.run(pinned))
         raw = await self._received(requests)
         yield _progress("receive", len(raw), len(raw))
-        async for message in self._worked(pinned, raw, floor):
+        async for message in self._worked(pinned, raw, chosen):
             yield message
 
     async def _worked(
-        self, pinned: BatchConfig, raw: convert.Received, floor: float
+        self, pinned: BatchConfig, raw: convert.Received, chosen: Options
     ) -> AsyncIterator[pb.DeduplicateResponse]:
         """Yield the batch's progress while it runs, then its results."""
         latest: list[tuple[str, int, int]] = []
-        work = self._runner.run(pinned, raw, floor, lambda *step: latest.append(step))
+        work = self._runner.run(
+            pinned, raw, chosen.floor, lambda *step: latest.append(step), chosen.constraints
+        )
         task = asyncio.create_task(work)
         try:
             while not task.done():
@@ -106,11 +106,10 @@ class Servicer(MatcherServiceServicer):
         return raw
 
 
-async def _opened(requests: AsyncIterator[pb.DeduplicateRequest]) -> float:
+async def _opened(requests: AsyncIterator[pb.DeduplicateRequest]) -> Options:
     async for request in requests:
         if request.WhichOneof("message") == "options":
-            refuse_unknown_fields(request.options)
-            return _floor(request.options)
+            return options(request.options)
         break
     raise invalid("message", "OPTIONS_FIRST", "the first message must carry the options")
 
@@ -121,13 +120,6 @@ def _unheard(_stage: str, _done: int, _total: int) -> None:
 
 def _progress(stage: str, done: int, total: int) -> pb.DeduplicateResponse:
     return pb.DeduplicateResponse(progress=pb.Progress(stage=stage, done=done, total=total))
-
-
-def _floor(options: pb.BatchOptions) -> float:
-    floor = options.decision_floor if options.HasField("decision_floor") else DEFAULT_FLOOR
-    if not 0 <= floor <= 1:
-        raise invalid("options.decision_floor", "RANGE", "0 to 1")
-    return floor
 
 
 def _require_at_most(limit: int, count: int) -> None:

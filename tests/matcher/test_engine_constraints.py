@@ -4,7 +4,7 @@ import random
 from itertools import permutations
 
 from matcher_service.engine.constraints import Constraint, Constraints, Key, Kind, resolved
-from matcher_service.engine.records import Listing
+from matcher_service.engine.listing import Listing
 
 LISTINGS = [Listing(id=name, title=name, source_code="press") for name in "abcdef"]
 

@@ -60,3 +60,11 @@ def test_a_judgement_of_a_pair_that_is_no_candidate_is_not_heard():
     far["location"] = {"city": "Hamburg"}
     result = judged({("a", "z"): SAME}, [*THREE, far])
     assert ("z",) in groups(result)
+
+
+def test_of_equal_listings_two_that_were_judged_different_stay_apart():
+    same = [listing(name, "Sommerfest") for name in "abc"]
+    config = CONFIG.model_copy(update={"thresholds": MatchingConfig().thresholds})
+    batch = decided(same, config, 0.0, lambda *_: None)
+    found = finished(batch, {("b", "c"): DIFFERENT}, config, 0.0, lambda *_: None)
+    assert groups(found) == {("a", "b"), ("c",)}

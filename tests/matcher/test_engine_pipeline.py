@@ -57,6 +57,7 @@ def test_a_batch_becomes_events() -> None:
         "read": 8, "repaired": 2, "quarantined": 1, "collapsed": 1, "candidate_pairs": 15,
         "matches": 2, "ambiguous": found.counts["ambiguous"], "events": 4, "merged_events": 2,
         "needs_review": 0, "largest_cluster": 2,
+        "constraints_obeyed": 0, "constraints_contradictory": 0, "constraints_absent": 0,
     }  # fmt: skip
     assert [issue.field for issue in found.quarantined] == ["title"]
 

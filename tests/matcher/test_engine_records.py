@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup_model.matching_config import MatchingConfig
-from matcher_service.engine.records import EventDate, Reading, read, to_json
+from matcher_service.engine.listing import EventDate, to_json
+from matcher_service.engine.records import Reading, read
 
 CONFIG = MatchingConfig()
 DAY = {"date": "2027-05-08"}

@@ -44,6 +44,8 @@ const WORDS = {
   between: (pair) =>
     `${score(pair[6])} lies between ${DATA.low} and ${DATA.high}, ${score(DATA.high - pair[6])} short of a match.`,
   below_low: (pair) => `${score(pair[6])} does not exceed ${DATA.low}.`,
+  must_link: () => "A person said that this is one event.",
+  cannot_link: () => "A person said that these are two events.",
 };
 
 const verdict = (pair) => {

@@ -9,7 +9,7 @@ from typing import Any
 from dedup_model.matching_config import MatchingConfig
 from dedup_model.tree import canonical_json
 from matcher_service.engine.cluster import Cluster
-from matcher_service.engine.records import EventDate, Listing, date_to_json
+from matcher_service.engine.listing import EventDate, Listing, date_to_json
 from matcher_service.engine.strategies import UNKNOWN, Choice, Field, Kind, choose
 
 LIST_FIELDS = ("highlights", "categories")

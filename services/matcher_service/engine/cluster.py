@@ -1,7 +1,7 @@
 """Groups of listings that are one event, and never hold a pair that was told apart."""
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -12,10 +12,18 @@ from scipy.sparse.csgraph import connected_components
 from dedup_model.matching_config import Thresholds
 from matcher_service.engine.blocking import Pairs
 from matcher_service.engine.columns import Bools, Floats, Ints
-from matcher_service.engine.decide import AI_DIFFERENT, AI_SAME, BELOW_LOW, TITLE_VETO, Verdicts
+from matcher_service.engine.decide import (
+    AI_DIFFERENT,
+    AI_SAME,
+    BELOW_LOW,
+    CANNOT_LINK,
+    MUST_LINK,
+    TITLE_VETO,
+    Verdicts,
+)
 
-APART = (BELOW_LOW, AI_DIFFERENT)
-"""Reasons that tell a pair apart: no group holds both."""
+APART = (BELOW_LOW, AI_DIFFERENT, CANNOT_LINK)
+"""Reasons that tell a pair apart: no group holds both, unless must-links unite them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +69,14 @@ class _Linkage:
                 self._offer(*sorted((one, other)))
         while self.queue:
             mean, one, other = heapq.heappop(self.queue)
-            if other in self.links.get(one, {}) and -mean == self._mean(one, other):
+            if self._holds(mean, one, other):
                 self._merge(one, other)
         return [sorted(group) for group in self.members.values()]
+
+    def _holds(self, offered: float, one: int, other: int) -> bool:
+        """Tell whether an offer is still true: merges since may have changed or barred it."""
+        link = self.links.get(one, {}).get(other)
+        return link is not None and not link.apart and -offered == self._mean(one, other)
 
     def _mean(self, one: int, other: int) -> float:
         link = self.links[one][other]
@@ -99,8 +112,9 @@ def clusters(
 
     Connected components of the matches, refined by average linkage inside each: two groups merge
     while the mean combined score of the pairs between them is at least `thresholds.high` and none
-    of these pairs was decided `no_match`. Pairs that were vetoed for their titles, and pairs that
-    were not compared because they share no day or no key, count as `thresholds.low`, the least
+    of these pairs was decided `no_match`. Must-linked rows, chains included, are one group from the
+    start, whatever was decided between them. Pairs that were vetoed for their titles, and pairs
+    that were not compared because they share no day or no key, count as `thresholds.low`, the least
     that is not told apart; pairs that the language model called the same count as at least
     `thresholds.high`. Ties go to the smaller rows: no order matters.
     """
@@ -108,13 +122,14 @@ def clusters(
     labels = labels_of(size, Pairs(pairs.left[matched], pairs.right[matched]))
     alone, components = _components(labels, pairs)
     groups = [[row] for row in alone.tolist()]
+    heads = _heads(size, pairs, verdicts)
     for done, (rows, inside) in enumerate(components):
         if done % 1000 == 0:
             progress(done, len(components))
         if _complete(rows, matched[inside]):
             groups.append(rows.tolist())
         else:
-            groups += _refined(rows, inside, pairs, verdicts, thresholds)
+            groups += _refined(rows, inside, pairs, verdicts, thresholds, heads)
     return _measured(sorted(groups), size, pairs, verdicts)
 
 
@@ -146,15 +161,50 @@ def _complete(rows: Ints, matched: Bools) -> bool:
     return len(matched) == len(rows) * (len(rows) - 1) // 2 and bool(matched.all())
 
 
+def _heads(size: int, pairs: Pairs, verdicts: Verdicts) -> Ints:
+    """Return the smallest row of each row's chain of must-links."""
+    linked = verdicts.reason == MUST_LINK
+    if not linked.any():
+        return np.arange(size)
+    labels = labels_of(size, Pairs(pairs.left[linked], pairs.right[linked]))
+    first: Ints = np.unique(labels, return_index=True)[1]
+    return first[labels]
+
+
 def _refined(
-    rows: Ints, inside: Ints, pairs: Pairs, verdicts: Verdicts, thresholds: Thresholds
+    rows: Ints,
+    inside: Ints,
+    pairs: Pairs,
+    verdicts: Verdicts,
+    thresholds: Thresholds,
+    heads: Ints,
 ) -> list[list[int]]:
-    links: dict[int, dict[int, _Link]] = {row: {} for row in rows.tolist()}
-    columns = (pairs.left, pairs.right, verdicts.combined, verdicts.reason)
-    for one, other, combined, reason in zip(*(c[inside].tolist() for c in columns), strict=True):
+    members: dict[int, list[int]] = {head: [] for head in heads[rows].tolist()}
+    for row, head in zip(rows.tolist(), heads[rows].tolist(), strict=True):
+        members[head].append(row)
+    between = inside[heads[pairs.left[inside]] != heads[pairs.right[inside]]]
+    return _Linkage(
+        thresholds, members, _links(members, between, pairs, verdicts, thresholds, heads)
+    ).grouped()
+
+
+def _links(
+    members: Iterable[int],
+    between: Ints,
+    pairs: Pairs,
+    verdicts: Verdicts,
+    thresholds: Thresholds,
+    heads: Ints,
+) -> dict[int, dict[int, _Link]]:
+    """Return what is known between each two groups, named by their heads."""
+    links: dict[int, dict[int, _Link]] = {head: {} for head in members}
+    ends = (heads[pairs.left[between]], heads[pairs.right[between]])
+    columns = (*ends, verdicts.combined[between], verdicts.reason[between])
+    for one, other, combined, reason in zip(*(c.tolist() for c in columns), strict=True):
         link = _Link(_known(reason, combined, thresholds), 1, reason in APART)
-        links[one][other] = links[other][one] = link
-    return _Linkage(thresholds, {row: [row] for row in links}, links).grouped()
+        known = links[one].get(other)
+        links[one][other] = links[other][one] = known + link if known else link
+    return links
 
 
 def _known(reason: int, combined: float, thresholds: Thresholds) -> float:

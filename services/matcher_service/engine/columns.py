@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dedup_model.matching_config import MatchingConfig
+from matcher_service.engine.listing import EventDate, Listing
 from matcher_service.engine.normalise import Cities, Titles, city_head
 from matcher_service.engine.prepare import Forms, Parts, Prepared, parts_of
-from matcher_service.engine.records import EventDate, Listing
 from matcher_service.engine.words import (
     Matrix,
     Words,

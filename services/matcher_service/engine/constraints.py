@@ -1,18 +1,19 @@
 """People's decisions on pairs of listings: which of them a batch can obey."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from matcher_service.engine.blocking import Pairs
-from matcher_service.engine.columns import Ints
-from matcher_service.engine.records import Listing
+from matcher_service.engine.columns import Bools, Ints
+from matcher_service.engine.decide import CANNOT_LINK, MUST_LINK, PairDecision, Verdicts
+from matcher_service.engine.listing import Listing
 
 
 class Kind(StrEnum):
@@ -32,7 +33,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Constraint:
-    """Two listings that must be one event, or that cannot be; it outranks every score."""
+    """Two different listings that must be one event, or cannot be; it outranks every score."""
 
     listing_a: Key
     listing_b: Key
@@ -41,22 +42,52 @@ class Constraint:
     reason: str = ""
 
 
+_Rows: TypeAlias = tuple[int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Constraints:
     """The pairs that a batch obeys, and the constraints that it cannot.
 
     `contradictory` ones link listings that others keep apart: of these only the latter are obeyed,
     since a wrong merge is worse than a missed one. `absent` counts those that name a listing which
-    is not in the batch.
+    is not in the batch. `obeyed` has the first constraint of each obeyed pair, by its rows.
     """
 
     must: Pairs
     cannot: Pairs
     contradictory: tuple[Constraint, ...] = ()
     absent: int = 0
+    obeyed: Mapping[_Rows, Constraint] = field(default_factory=dict)
 
+    def added_to(self, candidates: Pairs, size: int) -> Pairs:
+        """Return the candidates of `size` listings and the obeyed pairs, sorted, each pair once."""
+        if not self.obeyed:
+            return candidates
+        codes = [pairs.left * size + pairs.right for pairs in (candidates, self.must, self.cannot)]
+        return Pairs(*np.divmod(np.unique(np.concatenate(codes)), size))
 
-_Rows: TypeAlias = tuple[int, int]
+    def among(self, pairs: Pairs, size: int) -> Bools:
+        """Tell which of these pairs a person decided."""
+        codes = [own.left * size + own.right for own in (self.must, self.cannot)]
+        return np.isin(pairs.left * size + pairs.right, np.concatenate(codes))
+
+    def imposed(self, verdicts: Verdicts, pairs: Pairs, size: int) -> Verdicts:
+        """Return the verdicts with every obeyed constraint in place."""
+        if not self.obeyed:
+            return verdicts
+        reason, wanted = verdicts.reason, pairs.left * size + pairs.right
+        for own, code in ((self.must, MUST_LINK), (self.cannot, CANNOT_LINK)):
+            reason = np.where(np.isin(wanted, own.left * size + own.right), code, reason)
+        return replace(verdicts, reason=reason)
+
+    def signed(self, decision: PairDecision, rows: Mapping[str, int]) -> PairDecision:
+        """Return the decision with its reviewer and the reason given, when a person made it."""
+        pair = sorted((rows[decision.listing_a], rows[decision.listing_b]))
+        one = self.obeyed.get((pair[0], pair[1]))
+        if one is None:
+            return decision
+        return replace(decision, tier="person", reviewer=one.reviewer, reviewer_reason=one.reason)
 
 
 def resolved(listings: Sequence[Listing], constraints: Iterable[Constraint]) -> Constraints:
@@ -85,7 +116,9 @@ def resolved(listings: Sequence[Listing], constraints: Iterable[Constraint]) -> 
         for one in ones
     ]
     kept = [pair for pair in must if int(chain[pair[0]]) not in torn]
-    return Constraints(_pairs(kept), _pairs(cannot), tuple(sorted(contradictory)), absent)
+    obeyed = {pair: must[pair][0] for pair in kept} | {pair: cannot[pair][0] for pair in cannot}
+    contradicted = tuple(sorted(contradictory))
+    return Constraints(_pairs(kept), _pairs(cannot), contradicted, absent, obeyed)
 
 
 def _chains(must: Iterable[_Rows], size: int) -> Ints:
@@ -100,3 +133,7 @@ def _chains(must: Iterable[_Rows], size: int) -> Ints:
 def _pairs(rows: Iterable[_Rows]) -> Pairs:
     columns = np.array(sorted(rows), np.int64).reshape(-1, 2)
     return Pairs(columns[:, 0], columns[:, 1])
+
+
+NOBODY: Final = Constraints(_pairs(()), _pairs(()))
+"""No constraints."""

@@ -15,7 +15,14 @@ from matcher_service.engine.scoring import Signals
 
 Decision: TypeAlias = Literal["match", "ambiguous", "no_match"]
 Reason: TypeAlias = Literal[
-    "above_high", "title_veto", "between", "below_low", "ai_same", "ai_different"
+    "above_high",
+    "title_veto",
+    "between",
+    "below_low",
+    "ai_same",
+    "ai_different",
+    "must_link",
+    "cannot_link",
 ]
 
 REASONS: Final[tuple[Reason, ...]] = (
@@ -25,6 +32,8 @@ REASONS: Final[tuple[Reason, ...]] = (
     "below_low",
     "ai_same",
     "ai_different",
+    "must_link",
+    "cannot_link",
 )
 DECISIONS: Final[tuple[Decision, ...]] = (
     "match",
@@ -33,14 +42,19 @@ DECISIONS: Final[tuple[Decision, ...]] = (
     "no_match",
     "match",
     "no_match",
+    "match",
+    "no_match",
 )
 """The decision that each of `REASONS` stands for."""
-ABOVE_HIGH, TITLE_VETO, BETWEEN, BELOW_LOW, AI_SAME, AI_DIFFERENT = range(6)
+ABOVE_HIGH, TITLE_VETO, BETWEEN, BELOW_LOW, AI_SAME, AI_DIFFERENT, MUST_LINK, CANNOT_LINK = range(8)
 
 
 @dataclass(frozen=True, slots=True)
 class PairDecision:
-    """The verdict on two listings, `listing_a` < `listing_b`; scores in [0, 1]."""
+    """The verdict on two listings, `listing_a` < `listing_b`; scores in [0, 1].
+
+    `reviewer` and `reviewer_reason` are those of the person who decided it, tier `person`.
+    """
 
     listing_a: str
     listing_b: str
@@ -55,6 +69,8 @@ class PairDecision:
     tier: str = "deterministic"
     ai_confidence: float | None = None
     ai_outcome: str = ""
+    reviewer: str = ""
+    reviewer_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +85,7 @@ class Verdicts:
     @property
     def matched(self) -> Bools:
         """Tell which pairs are decided `match`."""
-        return np.isin(self.reason, (ABOVE_HIGH, AI_SAME))
+        return np.isin(self.reason, (ABOVE_HIGH, AI_SAME, MUST_LINK))
 
     def ambiguous(self, lowest: float, highest: float) -> Bools:
         """Tell which pairs are `ambiguous` with a combined score inside the closed window."""
@@ -134,8 +150,9 @@ def reasons(combined: Floats, title: Floats, thresholds: Thresholds) -> Ints:
 def reported(
     table: Table, pairs: Pairs, signals: Signals, verdicts: Verdicts, floor: float
 ) -> tuple[PairDecision, ...]:
-    """Return the pairs whose combined score is at least `floor`, by the two ids."""
-    rows = np.flatnonzero(verdicts.combined >= round(floor, 9))
+    """Return the pairs with a combined score of at least `floor` or a person's decision, by ids."""
+    told = np.isin(verdicts.reason, (MUST_LINK, CANNOT_LINK))
+    rows = np.flatnonzero(told | (verdicts.combined >= round(floor, 9)))
     scores = (signals.date, signals.geo, signals.title, signals.description, verdicts.combined)
     codes = (pairs.left, pairs.right, verdicts.reason, verdicts.category)
     columns: list[list[Any]] = [column[rows].tolist() for column in (*codes, *scores)]

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 
 from matcher_service.engine.blocking import Pairs
-from matcher_service.engine.decide import AI_DIFFERENT, AI_SAME, Verdicts
+from matcher_service.engine.decide import AI_DIFFERENT, AI_SAME, CANNOT_LINK, MUST_LINK, Verdicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,10 @@ _DECIDING = {"same": AI_SAME, "different": AI_DIFFERENT}
 def overridden(
     verdicts: Verdicts, pairs: Pairs, rows: Mapping[str, int], judgements: Judgements
 ) -> Verdicts:
-    """Return the verdicts with every deciding judgement in place; `rows` gives the row of an id."""
+    """Return the verdicts with every deciding judgement in place; `rows` gives the row of an id.
+
+    Verdicts of people stay.
+    """
     codes = {
         (rows[one], rows[other]): _DECIDING[judgement.outcome]
         for (one, other), judgement in judgements.items()
@@ -46,5 +49,5 @@ def overridden(
     wanted = low.astype(np.int64) * size + high
     order = np.argsort(keys)
     place = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
-    hit = keys[order][place] == wanted
+    hit = (keys[order][place] == wanted) & ~np.isin(verdicts.reason, (MUST_LINK, CANNOT_LINK))
     return replace(verdicts, reason=np.where(hit, values[order][place], verdicts.reason))

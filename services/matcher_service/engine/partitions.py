@@ -11,6 +11,7 @@ from dedup_model.matching_config import MatchingConfig
 from matcher_service.engine.blocking import Pairs
 from matcher_service.engine.cluster import labels_of
 from matcher_service.engine.columns import Bools, Ints, Shows, Table, Texts
+from matcher_service.engine.constraints import NOBODY, Constraints
 from matcher_service.engine.decide import Verdicts
 from matcher_service.engine.pruning import Judged, joined, judged
 from matcher_service.engine.words import Words
@@ -39,10 +40,13 @@ def verdicts_of(
     progress: Callable[[int, int], None],
     executor: Executor | None = None,
     part_pairs: int = PART_PAIRS,
+    *,
+    people: Constraints = NOBODY,
 ) -> Judged:
     """Return the verdicts of every pair that is not `below_low`, is reported, or is in a component.
 
-    A pair is in a component when matches connect its two listings: linkage needs its exact score.
+    A pair is in a component when matches and must-links connect its two listings: linkage needs its
+    exact score. Pairs that people decided are scored too; they stand among `pairs`.
     Neither the executor nor the size of the parts changes a result. `progress` hears pairs done
     and in all.
     """
@@ -50,9 +54,13 @@ def verdicts_of(
     order = np.argsort(_places(table)[pairs.left], kind="stable")
     first = run.judged(order, floor)
     matched = _joinable(first.verdicts, config)
-    edges = Pairs(first.pairs.left[matched], first.pairs.right[matched])
-    labels = labels_of(len(table.ids), edges)
-    inside = labels[pairs.left] == labels[pairs.right]
+    edges = Pairs(
+        np.concatenate([first.pairs.left[matched], people.must.left]),
+        np.concatenate([first.pairs.right[matched], people.must.right]),
+    )
+    size = len(table.ids)
+    labels = labels_of(size, edges)
+    inside = (labels[pairs.left] == labels[pairs.right]) | people.among(pairs, size)
     inside[first.positions] = False
     if not inside.any():
         return first

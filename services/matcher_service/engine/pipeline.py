@@ -12,9 +12,8 @@ from matcher_service.engine.blocking import candidates
 from matcher_service.engine.canonical import CanonicalEvent, canonical_event
 from matcher_service.engine.cluster import Cluster, clusters
 from matcher_service.engine.columns import Table, table_of
+from matcher_service.engine.constraints import Constraint, Constraints, resolved
 from matcher_service.engine.decide import (
-    ABOVE_HIGH,
-    AI_SAME,
     BETWEEN,
     TITLE_VETO,
     PairDecision,
@@ -22,11 +21,12 @@ from matcher_service.engine.decide import (
     reported,
 )
 from matcher_service.engine.judgement import Judgements, overridden
+from matcher_service.engine.listing import Listing
 from matcher_service.engine.partitions import PART_PAIRS, verdicts_of
 from matcher_service.engine.pruning import Judged
-from matcher_service.engine.records import Issue, Listing, Reading, read
+from matcher_service.engine.records import Issue, Reading, read
 
-ENGINE_VERSION = "1.1.0"
+ENGINE_VERSION = "1.2.0"
 """Grows with every change that can change a result."""
 
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -48,7 +48,8 @@ class Result:
     """What a batch gave: events by id, decisions by the two ids, issues by position, counts.
 
     `counts` has read, repaired, quarantined, collapsed, candidate_pairs, matches, ambiguous,
-    events, merged_events, needs_review and largest_cluster.
+    events, merged_events, needs_review, largest_cluster, constraints_obeyed (pairs),
+    constraints_contradictory and constraints_absent.
     """
 
     events: tuple[CanonicalEvent, ...]
@@ -56,6 +57,7 @@ class Result:
     quarantined: tuple[Issue, ...]
     repairs: tuple[Issue, ...]
     counts: dict[str, int]
+    contradictory: tuple[Constraint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class Decided:
     table: Table
     candidates: int
     found: Judged
+    people: Constraints
 
     def ambiguous(self, lowest: float, highest: float) -> list[AmbiguousPair]:
         """Return the ambiguous pairs with a combined score inside the closed window."""
@@ -97,9 +100,10 @@ def deduplicate(
     progress: Progress,
     executor: Executor | None = None,
     part_pairs: int = PART_PAIRS,
+    constraints: Iterable[Constraint] = (),
 ) -> Result:
     """Turn listings in the input's JSON form into canonical events: `decided`, then `finished`."""
-    pairs = decided(raw, config, floor, progress, executor, part_pairs)
+    pairs = decided(raw, config, floor, progress, executor, part_pairs, constraints)
     return finished(pairs, {}, config, floor, progress)
 
 
@@ -110,22 +114,34 @@ def decided(
     progress: Progress,
     executor: Executor | None = None,
     part_pairs: int = PART_PAIRS,
+    constraints: Iterable[Constraint] = (),
 ) -> Decided:
     """Read listings in the input's JSON form and decide their pairs.
 
     The same listings under the same config give the same pairs in any order of input, positions
     aside, whatever the `executor` (None: all work is done here) and the pairs a part. Pairs below
-    both `thresholds.low` and `floor` (0 to 1) may be left out. Never raises for what a listing
+    both `thresholds.low` and `floor` (0 to 1) may be left out, but none of `constraints`, whose
+    order does not matter: they are candidates, and decided as people said. Never raises for what a listing
     holds; what `progress` raises passes through.
     """
     reading = read(_heard(raw, progress), config)
     size = len(reading.listings)
     table = table_of(reading.listings, config, lambda done: progress("normalise", done, size))
-    pairs = candidates(table, config.blocking, lambda *work: progress("block", *work))
-    found = verdicts_of(
-        table, pairs, config, floor, lambda *work: progress("score", *work), executor, part_pairs
+    people = resolved(reading.listings, constraints)
+    blocked = candidates(table, config.blocking, lambda *work: progress("block", *work))
+    pairs = people.added_to(blocked, size)
+    scored = verdicts_of(
+        table,
+        pairs,
+        config,
+        floor,
+        lambda *work: progress("score", *work),
+        executor,
+        part_pairs,
+        people=people,
     )
-    return Decided(len(raw), reading, table, len(pairs), found)
+    found = replace(scored, verdicts=people.imposed(scored.verdicts, scored.pairs, size))
+    return Decided(len(raw), reading, table, len(pairs), found, people)
 
 
 def finished(
@@ -135,10 +151,10 @@ def finished(
     floor: float,
     progress: Progress,
 ) -> Result:
-    """Group decided pairs and make canonical events; `judgements` stand above the scores.
+    """Group decided pairs and make canonical events; `judgements` stand between people and scores.
 
     Takes the config and the floor that the pairs were decided under. Decisions with a combined
-    score below `floor` are left out. A judgement about a pair that is no candidate is not heard.
+    score below `floor` are left out, unless a person made them. A judgement about a pair that is no candidate is not heard.
     """
     found, listings = batch.found, batch.reading.listings
     rows = {name: row for row, name in enumerate(batch.table.ids)}
@@ -152,14 +168,15 @@ def finished(
     )
     events = _events(listings, groups, config, progress)
     decisions = reported(batch.table, found.pairs, found.signals, verdicts, floor)
-    counts = _counts(batch.received, batch.reading, batch.candidates, verdicts, events)
+    counts = _counts(batch, verdicts, events)
     progress("canonical", len(events), len(events))
     return Result(
         events,
-        tuple(_with_judgement(one, judgements) for one in decisions),
+        tuple(batch.people.signed(_with_judgement(one, judgements), rows) for one in decisions),
         batch.reading.quarantined,
         batch.reading.repairs,
         counts,
+        batch.people.contradictory,
     )
 
 
@@ -196,24 +213,22 @@ def _events(
     return tuple(sorted(events, key=lambda event: event.id))
 
 
-def _counts(
-    received: int,
-    reading: Reading,
-    pairs: int,
-    verdicts: Verdicts,
-    events: Iterable[CanonicalEvent],
-) -> dict[str, int]:
+def _counts(batch: Decided, verdicts: Verdicts, events: Iterable[CanonicalEvent]) -> dict[str, int]:
+    reading, people = batch.reading, batch.people
     sizes = [len(event.listing_ids) for event in events]
     return {
-        "read": received,
+        "read": batch.received,
         "repaired": len({issue.position for issue in reading.repairs}),
         "quarantined": len(reading.quarantined),
         "collapsed": reading.collapsed,
-        "candidate_pairs": pairs,
-        "matches": verdicts.counted(ABOVE_HIGH, AI_SAME),
+        "candidate_pairs": batch.candidates,
+        "matches": int(verdicts.matched.sum()),
         "ambiguous": verdicts.counted(TITLE_VETO, BETWEEN),
         "events": len(sizes),
         "merged_events": sum(size > 1 for size in sizes),
         "needs_review": sum(event.needs_review for event in events),
         "largest_cluster": max(sizes, default=0),
+        "constraints_obeyed": len(people.obeyed),
+        "constraints_contradictory": len(people.contradictory),
+        "constraints_absent": people.absent,
     }

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from dedup_model.text_tables import TextTables
+from matcher_service.engine.listing import Listing
 from matcher_service.engine.normalise import (
     Cities,
     Titles,
@@ -13,7 +14,6 @@ from matcher_service.engine.normalise import (
     venue_name,
     words_of,
 )
-from matcher_service.engine.records import Listing
 from matcher_service.engine.words import Compounds
 
 MAX_NAME, MAX_TEXT = 500, 2000

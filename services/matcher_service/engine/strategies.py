@@ -25,8 +25,8 @@ from itertools import accumulate
 from typing import Any, Literal, TypeAlias
 
 from dedup_model.matching_config import FieldStrategy
+from matcher_service.engine.listing import Geo, Listing
 from matcher_service.engine.normalise import fold
-from matcher_service.engine.records import Geo, Listing
 from matcher_service.engine.values import MAX_ITEMS, MAX_TEXT_BYTES
 
 Kind: TypeAlias = Literal["text", "list", "flag", "place"]

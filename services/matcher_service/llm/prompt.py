@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dedup_model.ai_settings import Ai
-from matcher_service.engine.records import Listing, to_json
+from matcher_service.engine.listing import Listing, to_json
 from matcher_service.llm.answer import SCHEMA
 
 PROMPT_VERSION: Final = 1

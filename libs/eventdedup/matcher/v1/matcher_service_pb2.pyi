@@ -79,6 +79,30 @@ DECISION_NO_MATCH: Decision.ValueType  # 3
 """Two events."""
 Global___Decision: _TypeAlias = Decision  # noqa: Y015
 
+class _ConstraintKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ConstraintKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ConstraintKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONSTRAINT_KIND_UNSPECIFIED: _ConstraintKind.ValueType  # 0
+    """Not set; refused."""
+    CONSTRAINT_KIND_MUST_LINK: _ConstraintKind.ValueType  # 1
+    """One event."""
+    CONSTRAINT_KIND_CANNOT_LINK: _ConstraintKind.ValueType  # 2
+    """Two events."""
+
+class ConstraintKind(_ConstraintKind, metaclass=_ConstraintKindEnumTypeWrapper):
+    """What a person decided about two listings."""
+
+CONSTRAINT_KIND_UNSPECIFIED: ConstraintKind.ValueType  # 0
+"""Not set; refused."""
+CONSTRAINT_KIND_MUST_LINK: ConstraintKind.ValueType  # 1
+"""One event."""
+CONSTRAINT_KIND_CANNOT_LINK: ConstraintKind.ValueType  # 2
+"""Two events."""
+Global___ConstraintKind: _TypeAlias = ConstraintKind  # noqa: Y015
+
 @_typing.final
 class EventDate(_message.Message):
     """One calendar entry of a listing."""
@@ -380,22 +404,102 @@ class Listing(_message.Message):
 Global___Listing: _TypeAlias = Listing  # noqa: Y015
 
 @_typing.final
+class ListingKey(_message.Message):
+    """A listing for good, whatever batch it comes in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_CODE_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    source_code: _builtins.str
+    """Source, as in the listing; empty when it names none."""
+    id: _builtins.str
+    """Identifier, as in the listing; 1 to 200 characters."""
+    def __init__(
+        self,
+        *,
+        source_code: _builtins.str = ...,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "source_code", b"source_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListingKey: _TypeAlias = ListingKey  # noqa: Y015
+
+@_typing.final
+class Constraint(_message.Message):
+    """A person's decision about a pair; it outranks the scores and the language model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LISTING_A_FIELD_NUMBER: _builtins.int
+    LISTING_B_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    REVIEWER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    kind: Global___ConstraintKind.ValueType
+    """What was decided."""
+    reviewer: _builtins.str
+    """Who decided, up to 200 characters; may be empty."""
+    reason: _builtins.str
+    """Why, up to 1,000 characters; may be empty."""
+    @_builtins.property
+    def listing_a(self) -> Global___ListingKey:
+        """One listing; the order of the two means nothing."""
+
+    @_builtins.property
+    def listing_b(self) -> Global___ListingKey:
+        """Another listing."""
+
+    def __init__(
+        self,
+        *,
+        listing_a: Global___ListingKey | None = ...,
+        listing_b: Global___ListingKey | None = ...,
+        kind: Global___ConstraintKind.ValueType = ...,
+        reviewer: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["listing_a", b"listing_a", "listing_b", b"listing_b"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "listing_a", b"listing_a", "listing_b", b"listing_b", "reason", b"reason", "reviewer", b"reviewer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Constraint: _TypeAlias = Constraint  # noqa: Y015
+
+@_typing.final
 class BatchOptions(_message.Message):
     """How to run a batch."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DECISION_FLOOR_FIELD_NUMBER: _builtins.int
+    CONSTRAINTS_FIELD_NUMBER: _builtins.int
     decision_floor: _builtins.float
-    """Decisions with a combined score below this are not returned, 0 to 1; unset: 0.65."""
+    """Decisions with a combined score below this are not returned, 0 to 1; unset: 0.65. Those that
+    constraints made are always returned.
+    """
+    @_builtins.property
+    def constraints(self) -> _containers.RepeatedCompositeFieldContainer[Global___Constraint]:
+        """People's decisions, in any order. Must-links hold over chains; a chain that links two listings
+        which cannot be one is not obeyed, its cannot-links are. Constraints on listings that are not in
+        the batch do nothing. Both are counted in the summary and told in its warnings. They must fit
+        into this one message of at most 1 MiB: about 10,000.
+        """
+
     def __init__(
         self,
         *,
         decision_floor: _builtins.float | None = ...,
+        constraints: _abc.Iterable[Global___Constraint] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_decision_floor", b"_decision_floor", "decision_floor", b"decision_floor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decision_floor", b"_decision_floor", "decision_floor", b"decision_floor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decision_floor", b"_decision_floor", "constraints", b"constraints", "decision_floor", b"decision_floor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__decision_floor: _TypeAlias = _typing.Literal["decision_floor"]  # noqa: Y015
     _WhichOneofArgType__decision_floor: _TypeAlias = _typing.Literal["_decision_floor", b"_decision_floor"]  # noqa: Y015
@@ -636,6 +740,8 @@ class PairDecision(_message.Message):
     TIER_FIELD_NUMBER: _builtins.int
     AI_CONFIDENCE_FIELD_NUMBER: _builtins.int
     AI_OUTCOME_FIELD_NUMBER: _builtins.int
+    REVIEWER_FIELD_NUMBER: _builtins.int
+    REVIEWER_REASON_FIELD_NUMBER: _builtins.int
     listing_a: _builtins.str
     """Smaller identifier."""
     listing_b: _builtins.str
@@ -653,17 +759,23 @@ class PairDecision(_message.Message):
     decision: Global___Decision.ValueType
     """Verdict."""
     reason: _builtins.str
-    """Why: `above_high`, `title_veto`, `between`, `below_low`, `ai_same`, `ai_different`."""
+    """Why: `above_high`, `title_veto`, `between`, `below_low`, `ai_same`, `ai_different`,
+    `must_link`, `cannot_link`.
+    """
     category: _builtins.str
     """Category whose weights were used; empty for `scoring`."""
     tier: _builtins.str
-    """Who was asked last: `deterministic`, or `ai` for the language model."""
+    """Who was asked last: `deterministic`, `ai` for the language model, `person` for a constraint."""
     ai_confidence: _builtins.float
     """The language model's confidence, 0 to 1; unset without an answer of it."""
     ai_outcome: _builtins.str
     """What asking gave: `same`, `different`, `unsure`, `low_confidence`, or the kind of the failure;
     `budget` when the pair was left for want of budget; empty when it was not to be asked.
     """
+    reviewer: _builtins.str
+    """Who decided, for the tier `person`; of several equal constraints the first in their order."""
+    reviewer_reason: _builtins.str
+    """The reason that this person gave."""
     def __init__(
         self,
         *,
@@ -680,10 +792,12 @@ class PairDecision(_message.Message):
         tier: _builtins.str = ...,
         ai_confidence: _builtins.float | None = ...,
         ai_outcome: _builtins.str = ...,
+        reviewer: _builtins.str = ...,
+        reviewer_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_ai_confidence", b"_ai_confidence", "ai_confidence", b"ai_confidence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ai_confidence", b"_ai_confidence", "ai_confidence", b"ai_confidence", "ai_outcome", b"ai_outcome", "category", b"category", "combined", b"combined", "date", b"date", "decision", b"decision", "description", b"description", "geo", b"geo", "listing_a", b"listing_a", "listing_b", b"listing_b", "reason", b"reason", "tier", b"tier", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ai_confidence", b"_ai_confidence", "ai_confidence", b"ai_confidence", "ai_outcome", b"ai_outcome", "category", b"category", "combined", b"combined", "date", b"date", "decision", b"decision", "description", b"description", "geo", b"geo", "listing_a", b"listing_a", "listing_b", b"listing_b", "reason", b"reason", "reviewer", b"reviewer", "reviewer_reason", b"reviewer_reason", "tier", b"tier", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ai_confidence: _TypeAlias = _typing.Literal["ai_confidence"]  # noqa: Y015
     _WhichOneofArgType__ai_confidence: _TypeAlias = _typing.Literal["_ai_confidence", b"_ai_confidence"]  # noqa: Y015
@@ -838,6 +952,9 @@ class Summary(_message.Message):
     WARNINGS_FIELD_NUMBER: _builtins.int
     RULES_FIELD_NUMBER: _builtins.int
     AI_FIELD_NUMBER: _builtins.int
+    CONSTRAINTS_OBEYED_FIELD_NUMBER: _builtins.int
+    CONSTRAINTS_CONTRADICTORY_FIELD_NUMBER: _builtins.int
+    CONSTRAINTS_ABSENT_FIELD_NUMBER: _builtins.int
     read: _builtins.int
     """Listings received."""
     repaired: _builtins.int
@@ -860,6 +977,12 @@ class Summary(_message.Message):
     """Canonical events that a person should look at."""
     largest_cluster: _builtins.int
     """Listings in the largest cluster."""
+    constraints_obeyed: _builtins.int
+    """Pairs decided by constraints."""
+    constraints_contradictory: _builtins.int
+    """Constraints of chains that link what others keep apart; their must-links were not obeyed."""
+    constraints_absent: _builtins.int
+    """Constraints that name a listing which is not in the batch."""
     @_builtins.property
     def run(self) -> Global___Run:
         """The config and the engine."""
@@ -894,10 +1017,13 @@ class Summary(_message.Message):
         warnings: _abc.Iterable[_builtins.str] | None = ...,
         rules: Global___Rules | None = ...,
         ai: Global___AiUsage | None = ...,
+        constraints_obeyed: _builtins.int = ...,
+        constraints_contradictory: _builtins.int = ...,
+        constraints_absent: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ai", b"ai", "rules", b"rules", "run", b"run"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ai", b"ai", "ambiguous", b"ambiguous", "candidate_pairs", b"candidate_pairs", "collapsed", b"collapsed", "events", b"events", "largest_cluster", b"largest_cluster", "matches", b"matches", "merged_events", b"merged_events", "needs_review", b"needs_review", "quarantined", b"quarantined", "read", b"read", "repaired", b"repaired", "rules", b"rules", "run", b"run", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ai", b"ai", "ambiguous", b"ambiguous", "candidate_pairs", b"candidate_pairs", "collapsed", b"collapsed", "constraints_absent", b"constraints_absent", "constraints_contradictory", b"constraints_contradictory", "constraints_obeyed", b"constraints_obeyed", "events", b"events", "largest_cluster", b"largest_cluster", "matches", b"matches", "merged_events", b"merged_events", "needs_review", b"needs_review", "quarantined", b"quarantined", "read", b"read", "repaired", b"repaired", "rules", b"rules", "run", b"run", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -42,7 +42,8 @@ class MatcherServiceStub:
     listings; half-close commits the input. Answers `started`, `progress` messages, then canonical
     events, clusters, decisions and quarantined listings in chunks, and `summary` last. A stream
     that breaks has done nothing: send the input again.
-    Fails with INVALID_ARGUMENT for options that are not first or out of range,
+    Fails with INVALID_ARGUMENT for options that are not first or out of range, for a constraint
+    without a kind or an identifier, too long, or between a listing and itself,
     RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` for more listings than the server allows, UNAVAILABLE
     `CONFIG_UNAVAILABLE` when no allowed source gives a config. A bad listing fails nothing: it is
     quarantined.
@@ -66,7 +67,8 @@ class MatcherServiceAsyncStub(MatcherServiceStub):
     listings; half-close commits the input. Answers `started`, `progress` messages, then canonical
     events, clusters, decisions and quarantined listings in chunks, and `summary` last. A stream
     that breaks has done nothing: send the input again.
-    Fails with INVALID_ARGUMENT for options that are not first or out of range,
+    Fails with INVALID_ARGUMENT for options that are not first or out of range, for a constraint
+    without a kind or an identifier, too long, or between a listing and itself,
     RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` for more listings than the server allows, UNAVAILABLE
     `CONFIG_UNAVAILABLE` when no allowed source gives a config. A bad listing fails nothing: it is
     quarantined.
@@ -93,7 +95,8 @@ class MatcherServiceServicer(metaclass=_abc_1.ABCMeta):
         listings; half-close commits the input. Answers `started`, `progress` messages, then canonical
         events, clusters, decisions and quarantined listings in chunks, and `summary` last. A stream
         that breaks has done nothing: send the input again.
-        Fails with INVALID_ARGUMENT for options that are not first or out of range,
+        Fails with INVALID_ARGUMENT for options that are not first or out of range, for a constraint
+        without a kind or an identifier, too long, or between a listing and itself,
         RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` for more listings than the server allows, UNAVAILABLE
         `CONFIG_UNAVAILABLE` when no allowed source gives a config. A bad listing fails nothing: it is
         quarantined.

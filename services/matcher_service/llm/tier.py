@@ -61,6 +61,7 @@ class Tier:
         try:
             async with model(key, self.base_url, run.ai) as client:
                 await run.all(client, unknown)
+            run.conclude()
         except MissingSdk:
             run.asked.problem = NO_SDK
 
@@ -95,6 +96,12 @@ class _Run:
                     return
                 task = group.create_task(self._one(client, question, worst))
                 task.add_done_callback(lambda _: room.release())
+
+    def conclude(self) -> None:
+        """Say so when no question reached the service, however few they were."""
+        asked = self.asked.usage.asked
+        if asked and self._silent == asked:
+            self.asked.problem = self.asked.problem or UNREACHABLE
 
     async def _one(self, client: Model, question: Question, worst: float) -> None:
         usage = self.asked.usage

@@ -178,6 +178,19 @@ def test_a_word_of_many_is_a_key_together_with_another_one_only() -> None:
     assert under(["kax", "kay", "kbz", "kbw"], 1) == {(0, 1), (2, 3)}
 
 
+def test_a_block_of_two_words_is_whole_however_many_there_are() -> None:
+    groups, size, words = 1_250, 12, 24
+    member = np.repeat(np.arange(groups * size), words)
+    value = member // size * words + np.tile(np.arange(words), groups * size)
+    entries = blocking._Entries(member, value, np.ones_like(member))
+    codes = [
+        codes
+        for part in blocking._split(entries, 10)
+        for codes in map(np.unique, blocking._pairs_inside(part, groups * size))
+    ]
+    assert len(np.unique(np.concatenate(codes))) == groups * size * (size - 1) // 2
+
+
 @given(st.lists(st.text("abcd", min_size=1, max_size=4), min_size=2, max_size=12))
 def test_no_pair_comes_by_splitting_that_shares_no_word(words: list[str]) -> None:
     words = ["".join(sorted(set(own))) for own in words]

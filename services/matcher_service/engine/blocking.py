@@ -151,7 +151,7 @@ class _Entries:
     value: Ints
     day: Ints
 
-    def taken(self, positions: Ints | Bools) -> "_Entries":
+    def taken(self, positions: Ints | Bools | slice) -> "_Entries":
         return _Entries(self.member[positions], self.value[positions], self.day[positions])
 
     def sorted(self, *columns: Ints) -> "_Entries":
@@ -173,9 +173,20 @@ def _split(entries: _Entries, largest: int) -> Iterator[_Entries]:
     yield entries.taken(is_small)
     large = entries.taken(~is_small)
     large = large.sorted(large.value, large.member, large.day)
-    for left, right in _index_pairs(_runs(large.member, large.day)[1]):
-        both = large.value[left] * (int(large.value.max(initial=0)) + 1) + large.value[right]
-        yield _Entries(large.member[left], both, large.day[left])
+    span = int(large.value.max(initial=0)) + 1
+    doubled = [
+        _Entries(large.member[left], large.value[left] * span + large.value[right], large.day[left])
+        for left, right in _index_pairs(_runs(large.member, large.day)[1])
+    ]
+    yield _joined([*doubled, large.taken(slice(0))])
+
+
+def _joined(parts: list[_Entries]) -> _Entries:
+    return _Entries(
+        np.concatenate([part.member for part in parts]),
+        np.concatenate([part.value for part in parts]),
+        np.concatenate([part.day for part in parts]),
+    )
 
 
 def _runs(first: Ints, second: Ints) -> tuple[Ints, Ints]:

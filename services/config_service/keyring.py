@@ -37,7 +37,7 @@ class Sealed(Protocol):
         ...
 
     def key_ids(self) -> Collection[str]:
-        """Return the ids of the keys that seal something."""
+        """Return the ids of the keys that seal something, after all that is being written."""
         ...
 
     def replicas(self) -> Collection[Sequence[str]]:
@@ -146,11 +146,10 @@ class Keyring:
 def _refusal(found: KeyRing, used: KeyRing | None, store: Sealed) -> Problem | None:
     if used and used.primary not in found.keys:
         return Problem(WRONG, f"{used.primary} seals here: put another key first, then rewrap")
-    seal = {held[0] for held in store.replicas() if held}
-    lost = (seal | set(store.key_ids())) & set(used.keys if used else ()) - set(found.keys)
-    if lost:
+    missed = _still_seal(set(used.keys if used else ()) - set(found.keys), store)
+    if missed:
         text = "still seals, here or on another server: rewrap first"
-        return Problem(WRONG, f"{', '.join(sorted(lost))} {text}")
+        return Problem(WRONG, f"{', '.join(sorted(missed))} {text}")
     try:
         store.prove(found)
     except KeyNotInRing as error:
@@ -159,3 +158,11 @@ def _refusal(found: KeyRing, used: KeyRing | None, store: Sealed) -> Problem | N
     except CiphertextInvalid:
         return Problem(WRONG, "the store does not authenticate: damaged, or another store's keys")
     return None
+
+
+def _still_seal(retired: set[str], store: Sealed) -> set[str]:
+    """Return which keys somebody still needs; servers before cells, for they write the cells."""
+    if not retired:
+        return set()
+    seal = {held[0] for held in store.replicas() if held}
+    return retired & (seal | set(store.key_ids()))

@@ -209,8 +209,10 @@ class Store:
                 Transaction(connection, lambda: ring, writes=False).prove()
 
     def key_ids(self) -> Collection[str]:
-        """Return the ids of the keys that seal something."""
-        return self.cells().keys()
+        """Return the ids of the keys that seal something, after all that is being written."""
+        with self._transaction(writes=True) as opened:
+            opened.lock()
+            return rewrap.counts(opened.connection).keys()
 
     def is_empty(self) -> bool:
         """Tell whether there are no settings yet."""

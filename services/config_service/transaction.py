@@ -44,21 +44,30 @@ class Transaction:
 
     @property
     def ring(self) -> KeyRing:
-        """Return the ring that this transaction seals and opens with; raises `KeyringUnavailable`."""
+        """Return the ring that this transaction seals and opens with; raises `KeyringUnavailable`.
+
+        One that writes locks first: while it waits, its ring could be promoted and retired.
+        """
         if self._ring is None:
+            if self._writes:
+                self.lock()
             self._ring = self._give_ring()
         return self._ring
 
     @property
     def head(self) -> Row[Any]:
         """Return the head row; in a transaction that writes it is locked until its end."""
-        if self._head is None:
-            query = select(SETTINGS).with_for_update() if self._writes else select(SETTINGS)
-            self._head = self.connection.execute(query).first()
+        self.lock()
         if self._head is None:
             self._give_ring()  # a service that is sealed from its first day on says so
             raise StoreUnavailable("the settings store holds no settings; run the migration")
         return self._head
+
+    def lock(self) -> None:
+        """Read the head row, if there is one; in a transaction that writes no other one passes."""
+        if self._head is None:
+            query = select(SETTINGS).with_for_update() if self._writes else select(SETTINGS)
+            self._head = self.connection.execute(query).first()
 
     def update_head(self, **values: Any) -> None:
         """Write columns of the head row."""

@@ -29,9 +29,9 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.left)
 
-    def chunk(self, start: int, size: int) -> "Pairs":
+    def taken(self, chosen: Ints | Bools | slice) -> "Pairs":
         """Return some of the pairs."""
-        return Pairs(self.left[start : start + size], self.right[start : start + size])
+        return Pairs(self.left[chosen], self.right[chosen])
 
 
 def candidates(table: Table, blocking: Blocking, progress: Callable[[int, int], None]) -> Pairs:

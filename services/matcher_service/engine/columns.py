@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dedup_model.matching_config import MatchingConfig
 from matcher_service.engine.listing import EventDate, Listing
-from matcher_service.engine.normalise import Cities, Titles, city_head
+from matcher_service.engine.normalise import Cities, Titles, city_head, fold
 from matcher_service.engine.prepare import Forms, Parts, Prepared, parts_of
 from matcher_service.engine.words import (
     Matrix,
@@ -31,6 +31,8 @@ NO_DAY = 0
 """The day of a listing without any date: it shares it with other dateless listings only."""
 NIGHT_MINUTES = 180
 """Shows before 03:00 also count as the evening before."""
+LONG_TEXT = 40
+"""Characters from which on a text that begins the other is the same text, cut off."""
 OWN_PLACE_WEIGHT = 0.25
 """Weight of a title word that only repeats the listing's city or venue."""
 
@@ -105,7 +107,16 @@ class Table:
     source: Texts
     is_article: Bools
     is_entry: Bools
-    categories: tuple[frozenset[str], ...]
+    is_long_text: Bools
+    """Whether a text is long enough that another one hardly has it by chance."""
+    categories: Bools
+    """Whether each row carries each of `weighed_categories`."""
+
+
+def weighed_categories(config: MatchingConfig) -> list[str]:
+    """Return the categories that have weights of their own, by priority."""
+    section = config.category_weights
+    return [name for name in section.priority if name in section.overrides]
 
 
 def table_of(
@@ -118,10 +129,12 @@ def table_of(
         if done % 1000 == 0:
             progress(done)
         prepared.append(forms.prepared(listing))
-    return _table(listings, prepared)
+    synonyms = forms.synonyms
+    weighed = [synonyms.text(fold(name)) for name in weighed_categories(config)]
+    return _table(listings, prepared, weighed)
 
 
-def _table(listings: Sequence[Listing], rows: list[Prepared]) -> Table:
+def _table(listings: Sequence[Listing], rows: list[Prepared], weighed: list[str]) -> Table:
     parts = parts_of(rows)
     title, text = (
         _texts(_sorted_words(value) for value in column)
@@ -156,8 +169,15 @@ def _table(listings: Sequence[Listing], rows: list[Prepared]) -> Table:
         source=_sources(listings),
         is_article=np.array([listing.source_type == "artikel" for listing in listings], bool),
         is_entry=np.array([listing.source_type == "terminliste" for listing in listings], bool),
-        categories=tuple(row.categories for row in rows),
+        is_long_text=np.array([len(row.text) >= LONG_TEXT for row in rows], bool),
+        categories=_flags((row.categories for row in rows), weighed),
     )
+
+
+def _flags(rows: Iterable[frozenset[str]], names: list[str]) -> Bools:
+    """Return a row a listing, and in it for each name whether the listing has it."""
+    flags = np.array([[name in row for name in names] for row in rows], bool)
+    return flags.reshape(-1, len(names))
 
 
 def _sorted_words(text: str) -> str:

@@ -1,6 +1,6 @@
 """From four scores to a verdict: weights, category overrides, thresholds and the title veto."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
@@ -8,8 +8,14 @@ import numpy as np
 from dedup_model.matching_config import MatchingConfig, Scoring, Thresholds
 from dedup_model.rules import weights_of
 from matcher_service.engine.blocking import Pairs
-from matcher_service.engine.columns import Bools, Floats, Ints, Table, rounded
-from matcher_service.engine.normalise import Synonyms, fold
+from matcher_service.engine.columns import (
+    Bools,
+    Floats,
+    Ints,
+    Table,
+    rounded,
+    weighed_categories,
+)
 from matcher_service.engine.place_signal import in_two_cities
 from matcher_service.engine.scoring import Signals
 
@@ -98,21 +104,53 @@ class Verdicts:
         return int(np.isin(self.reason, reasons).sum())
 
 
+@dataclass(frozen=True, slots=True)
+class Weighing:
+    """How the signals of each pair count: the weights of its category, and the factor on its odds.
+
+    `weights` has a row a category of `categories`, `category` and `odds` an entry a pair.
+    """
+
+    weights: Floats
+    category: Ints
+    odds: Floats
+    categories: tuple[str, ...]
+
+    def taken(self, chosen: Bools) -> "Weighing":
+        """Return the weighing of some pairs."""
+        return replace(self, category=self.category[chosen], odds=self.odds[chosen])
+
+    def combined(self, signals: Signals) -> Floats:
+        """Return the weighted mean of the signals with its odds shifted, monotone in each signal."""
+        columns = (signals.date, signals.geo, signals.title, signals.description)
+        total = sum(self.weights[:, i][self.category] * one for i, one in enumerate(columns))
+        return shifted(total / self.weights.sum(axis=1)[self.category], self.odds)
+
+    def verdicts(self, signals: Signals, thresholds: Thresholds) -> Verdicts:
+        """Decide every pair: its combined score against the thresholds, and the title veto."""
+        combined = self.combined(signals)
+        reason = reasons(combined, signals.title, thresholds)
+        return Verdicts(combined, reason, self.category, self.categories)
+
+
+def weighing_of(table: Table, pairs: Pairs, config: MatchingConfig) -> Weighing:
+    """Return how the signals of the pairs count.
+
+    The weights are those of the first category in `category_weights.priority` that both listings
+    carry and that has an override, else `scoring`.
+    """
+    names = weighed_categories(config)
+    weights = np.array([weights_of(config, name) for name in (None, *names)])
+    category = _shared_category(table, pairs, len(names))
+    return Weighing(weights, category, _odds(table, pairs, config.scoring), ("", *names))
+
+
 def decide(table: Table, pairs: Pairs, signals: Signals, config: MatchingConfig) -> Verdicts:
     """Decide every pair: the weighted mean of the signals against the thresholds.
 
-    The weights are those of the first category in `category_weights.priority` that both listings
-    carry and that has an override, else `scoring`. Semantics section 14, on values rounded to 1e-9.
+    Semantics section 14, on values rounded to 1e-9.
     """
-    section = config.category_weights
-    names = [name for name in section.priority if name in section.overrides]
-    category = _shared_category(table, pairs, names, Synonyms(config.text.synonyms))
-    weights = np.array([weights_of(config, name) for name in (None, *names)])[category]
-    columns = (signals.date, signals.geo, signals.title, signals.description)
-    total = sum(weights[:, i] * column for i, column in enumerate(columns))
-    combined = shifted(total / weights.sum(axis=1), _odds(table, pairs, config.scoring))
-    reason = reasons(combined, signals.title, config.thresholds)
-    return Verdicts(combined, reason, category, ("", *names))
+    return weighing_of(table, pairs, config).verdicts(signals, config.thresholds)
 
 
 def shifted(scores: Floats, odds: Floats) -> Floats:
@@ -129,13 +167,12 @@ def _odds(table: Table, pairs: Pairs, settings: Scoring) -> Floats:
     return np.where(unknown, 1.0, sources) * cities
 
 
-def _shared_category(table: Table, pairs: Pairs, names: list[str], synonyms: Synonyms) -> Ints:
-    """Return 1 + the index of the first name that both listings carry, 0 when there is none."""
+def _shared_category(table: Table, pairs: Pairs, count: int) -> Ints:
+    """Return 1 + the index of the first category that both listings carry, 0 when there is none."""
     category = np.zeros(len(pairs), np.int64)
-    for index, name in reversed(list(enumerate(names, 1))):
-        key = synonyms.text(fold(name))
-        carries = np.array([key in found for found in table.categories], bool)
-        category[carries[pairs.left] & carries[pairs.right]] = index
+    for index in reversed(range(count)):
+        carries = table.categories[:, index]
+        category[carries[pairs.left] & carries[pairs.right]] = index + 1
     return category
 
 

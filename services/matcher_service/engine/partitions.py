@@ -51,7 +51,8 @@ def verdicts_of(
     and in all.
     """
     run = _Run(table, pairs, config, progress, executor, part_pairs)
-    order = np.argsort(_places(table)[pairs.left], kind="stable")
+    places = _places(table)
+    order = np.argsort(np.maximum(places[pairs.left], places[pairs.right]), kind="stable")
     first = run.judged(order, floor)
     matched = _joinable(first.verdicts, config)
     edges = Pairs(

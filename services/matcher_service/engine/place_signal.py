@@ -1,6 +1,7 @@
 """The place signal: coordinates where they can be trusted, address evidence where not."""
 
 import numpy as np
+from rapidfuzz import fuzz
 
 from dedup_model.matching_config import Geo
 from matcher_service.engine.blocking import EARTH_RADIUS_KM, Pairs
@@ -49,7 +50,7 @@ def place_scores(table: Table, pairs: Pairs, settings: Geo) -> Floats:
 
 def _likeness(table: Table, pairs: Pairs, words_share: float) -> tuple[Floats, Floats]:
     """Return the similarity of venue names, and the best evidence of names and streets; -1 unknown."""
-    sort, sets = (similarities(table.venue, pairs, word_sets=flag) for flag in (False, True))
+    sort, sets = (similarities(table.venue, pairs, how) for how in (fuzz.ratio, fuzz.token_set_ratio))
     letters = (1 - WORD_SET_SHARE) * sort + WORD_SET_SHARE * np.maximum(sort, sets)
     names = letters + words_share * (_common_words(table.venue_words, pairs) - letters)
     names = np.where(_both(table.venue.known, pairs), names, -1.0)

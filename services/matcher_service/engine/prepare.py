@@ -41,6 +41,7 @@ class Forms:
 
     def __init__(self, titles: Titles, cities: Cities, tables: TextTables) -> None:
         self._titles, self._cities = titles, cities
+        self.synonyms = titles.synonyms
         self._vague = frozenset(map(fold, tables.vague_places))
         self._place = cache(self._named)
         self._street = cache(_street)
@@ -48,7 +49,7 @@ class Forms:
 
     def prepared(self, listing: Listing) -> Prepared:
         """Return what is compared of a listing."""
-        place, respell = listing.location, self._titles.synonyms.text
+        place, respell = listing.location, self.synonyms.text
         long, short = (
             respell(fold(text)) for text in (listing.description, listing.short_description)
         )
@@ -68,7 +69,7 @@ class Forms:
         return normal, venue_name(fold(venue)[:MAX_NAME], {normal, fold(city)}, self._vague)
 
     def _folded(self, categories: tuple[str, ...]) -> frozenset[str]:
-        return frozenset(self._titles.synonyms.text(fold(name)) for name in categories)
+        return frozenset(self.synonyms.text(fold(name)) for name in categories)
 
 
 def _street(street: str | None, number: str | None) -> str:

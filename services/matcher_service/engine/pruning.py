@@ -6,9 +6,9 @@ import numpy as np
 
 from dedup_model.matching_config import MatchingConfig
 from matcher_service.engine.blocking import Pairs
-from matcher_service.engine.columns import Bools, Floats, Ints, Table
+from matcher_service.engine.columns import Floats, Ints, Table
 from matcher_service.engine.date_signal import date_scores
-from matcher_service.engine.decide import Verdicts, decide
+from matcher_service.engine.decide import Verdicts, Weighing, weighing_of
 from matcher_service.engine.place_signal import place_scores
 from matcher_service.engine.scoring import Signals
 from matcher_service.engine.text_signals import description_scores, title_scores
@@ -35,33 +35,39 @@ def judged(table: Table, pairs: Pairs, config: MatchingConfig, floor: float) -> 
     The combined score is monotone in each signal, so the bound holds whatever the formulas are.
     `floor` 0 leaves no pair out.
     """
-    kept, scores = np.arange(len(pairs)), np.ones((4, len(pairs)))
+    least = min(config.thresholds.low, floor) - SLACK
+    weighing, scores = weighing_of(table, pairs, config), np.ones((4, len(pairs)))
+    opened = _Open(np.arange(len(pairs)), pairs, weighing, scores)
     scores[0] = date_scores(table, pairs, config.date)
     scores[1] = place_scores(table, pairs, config.geo)
-    kept, scores = _cut(table, pairs, kept, scores, config, floor)
-    part = Pairs(pairs.left[kept], pairs.right[kept])
-    scores[2] = title_scores(table, part, config.title)
-    kept, scores = _cut(table, pairs, kept, scores, config, floor)
-    part = Pairs(pairs.left[kept], pairs.right[kept])
-    scores[3] = description_scores(table, part, config.description)
-    signals = Signals(*scores)
-    return Judged(kept, part, signals, decide(table, part, signals, config))
+    opened = opened.cut(least)
+    opened.scores[2] = title_scores(table, opened.pairs, config.title)
+    opened = opened.cut(least)
+    opened.scores[3] = description_scores(table, opened.pairs, config.description)
+    verdicts = opened.weighing.verdicts(opened.signals, config.thresholds)
+    return Judged(opened.positions, opened.pairs, opened.signals, verdicts)
 
 
-def _cut(
-    table: Table, pairs: Pairs, kept: Ints, scores: Floats, config: MatchingConfig, floor: float
-) -> tuple[Ints, Floats]:
-    """Return the positions that stay open, with their scores so far."""
-    part = Pairs(pairs.left[kept], pairs.right[kept])
-    bound = decide(table, part, Signals(*scores), config).combined
-    open_ = _open(bound, config, floor)
-    return kept[open_], scores[:, open_]
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """Pairs whose verdict is open, with their scores so far and 1 for those to come."""
 
+    positions: Ints
+    pairs: Pairs
+    weighing: Weighing
+    scores: Floats
 
-def _open(bound: Floats, config: MatchingConfig, floor: float) -> Bools:
-    """Tell for which pairs a score up to `bound` is not told apart for sure, or is reported."""
-    result: Bools = bound + SLACK >= min(config.thresholds.low, floor)
-    return result
+    @property
+    def signals(self) -> Signals:
+        return Signals(*self.scores)
+
+    def cut(self, least: float) -> "_Open":
+        """Return the pairs whose combined score may still reach `least`."""
+        open_ = self.weighing.combined(self.signals) >= least
+        pairs = self.pairs.taken(open_)
+        return _Open(
+            self.positions[open_], pairs, self.weighing.taken(open_), self.scores[:, open_]
+        )
 
 
 def joined(parts: list[Judged]) -> Judged:

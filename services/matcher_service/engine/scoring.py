@@ -37,7 +37,7 @@ def score(
     chunks = [np.empty((4, 0))]
     for start in range(0, len(pairs), CHUNK_PAIRS):
         progress(start, len(pairs))
-        chunks.append(_scored(table, pairs.chunk(start, CHUNK_PAIRS), config))
+        chunks.append(_scored(table, pairs.taken(slice(start, start + CHUNK_PAIRS)), config))
     return Signals(*np.concatenate(chunks, axis=1))
 
 

@@ -1,5 +1,8 @@
 """Similarity of texts: the title signal and the description signal."""
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
 from rapidfuzz import fuzz
 from rapidfuzz.process import cpdist
@@ -7,6 +10,7 @@ from rapidfuzz.process import cpdist
 from dedup_model.matching_config import Description, Title, TitleBlend
 from matcher_service.engine.blocking import Pairs
 from matcher_service.engine.columns import (
+    LONG_TEXT,
     Bools,
     Floats,
     Ints,
@@ -17,12 +21,12 @@ from matcher_service.engine.columns import (
 )
 from matcher_service.engine.words import Matrix
 
+Scorer: TypeAlias = Callable[..., float]
+
 TEXT_FLOOR, TEXT_CEILING = 0.4, 0.9
 """The same for word-sorted descriptions: two German texts on anything reach about 0.4."""
 TEXT_WORDS_CEILING = 0.8
 """Share of the shorter description's rare words that counts as all of them."""
-MIN_BEGINNING = 40
-"""Characters from which on a text that begins the other is the same text, cut off."""
 
 
 def title_scores(table: Table, pairs: Pairs, settings: Title) -> Floats:
@@ -52,7 +56,9 @@ def _blended(table: Table, pairs: Pairs, settings: Title) -> Floats:
     The better of word-sorted titles and titles without spaces counts: `RepairCafe`, `Repair Café`.
     """
     sort = np.maximum(similarities(table.title, pairs), similarities(table.title_joined, pairs))
-    sets = similarities(table.title, pairs, word_sets=True)
+    sets = np.zeros(len(pairs))
+    near = np.flatnonzero(sort >= min(settings.blend_lower, settings.cross_source_type.blend_lower))
+    sets[near] = similarities(table.title, pairs.taken(near), fuzz.token_set_ratio)
     is_cross = table.is_article[pairs.left] & table.is_entry[pairs.right]
     is_cross |= table.is_article[pairs.right] & table.is_entry[pairs.left]
     return np.where(
@@ -71,8 +77,7 @@ def _other_numbers(numbers: Matrix, pairs: Pairs) -> Bools:
 def _same_text(table: Table, pairs: Pairs) -> Bools:
     """Tell which pairs have one long text that no third title carries."""
     codes = table.text.codes[pairs.left]
-    long = np.array([len(text) >= MIN_BEGINNING for text in table.text.values], bool)
-    own = long[codes] & (table.text_titles[pairs.left] <= 2)
+    own = table.is_long_text[pairs.left] & (table.text_titles[pairs.left] <= 2)
     result: Bools = own & (codes == table.text.codes[pairs.right])
     return result
 
@@ -146,23 +151,26 @@ def _begins(texts: Texts, pairs: Pairs, likely: Bools) -> Bools:
     left, right = texts.codes[pairs.left], texts.codes[pairs.right]
     for row in np.flatnonzero(likely & (left != right)):
         first, second = sorted((texts.values[left[row]], texts.values[right[row]]), key=len)
-        begins[row] = len(first) >= MIN_BEGINNING and second.startswith(first)
+        begins[row] = len(first) >= LONG_TEXT and second.startswith(first)
     return begins
 
 
-def similarities(column: Texts, pairs: Pairs, *, word_sets: bool = False) -> Floats:
-    """Return the RapidFuzz ratio of each pair in [0, 1], each distinct pair of texts once.
+def similarities(column: Texts, pairs: Pairs, scorer: Scorer = fuzz.ratio) -> Floats:
+    """Return RapidFuzz's ratio of each pair in [0, 1], computed once a distinct pair of texts.
 
-    On texts with sorted words this is the token-sort ratio; with `word_sets` the token-set ratio.
+    On texts with sorted words the plain ratio is the token-sort ratio. One text is 1 with itself
+    and 0 with a missing one.
     """
     left, right = column.codes[pairs.left], column.codes[pairs.right]
+    result = (left == right).astype(np.float64)
+    rows = np.flatnonzero((left != right) & (left > 0) & (right > 0))
     size = len(column.values)
-    ordered = np.minimum(left, right) * size + np.maximum(left, right)
+    ordered = np.minimum(left, right)[rows] * size + np.maximum(left, right)[rows]
     codes, back = np.unique(ordered, return_inverse=True)
     first, second = column.values[codes // size], column.values[codes % size]
-    scorer = fuzz.token_set_ratio if word_sets else fuzz.ratio
-    ratios = cpdist(list(first), list(second), scorer=scorer, dtype=np.float64)
-    return rounded(ratios / 100.0)[back]
+    ratios = cpdist(first.tolist(), second.tolist(), scorer=scorer, dtype=np.float64)
+    result[rows] = rounded(ratios / 100.0)[back]
+    return result
 
 
 def shared(weights: Matrix, presence: Matrix, left: Ints, right: Ints) -> Floats:

@@ -1,5 +1,6 @@
 """The date signal: how far two listings agree on days and start times."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -25,43 +26,87 @@ def date_scores(table: Table, pairs: Pairs, settings: Date) -> Floats:
     of its shows. The score is the better of two readings: shows on their calendar day, and shows
     before 03:00 on the evening before. Semantics section 10, with its faults replaced.
     """
+    size = len(table.ids)
+    apart = other_source(table, pairs)
+    scores = _agreement(_reading(table.shows, size), pairs, apart, settings)
+    late = _late(table)
+    again = np.flatnonzero(late[pairs.left] | late[pairs.right])
+    nights = _reading(table.nights, size)
+    evenings = _agreement(nights, pairs.taken(again), apart[again], settings)
+    scores[again] = np.maximum(scores[again], evenings)
+    dated = nights.counts > 0
+    known = dated[pairs.left] & dated[pairs.right]
+    return rounded(np.where(known, scores, settings.unknown_date_score))
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Shows as they are read, with the number of shows and the row of the first one a listing."""
+
+    shows: Shows
+    counts: Ints
+    first: Ints
+
+
+def _reading(shows: Shows, size: int) -> _Reading:
+    counts = np.bincount(shows.owner, minlength=size)
+    return _Reading(shows, counts, np.cumsum(counts) - counts)
+
+
+def _late(table: Table) -> Bools:
+    """Tell which listings have a show that counts as the evening before."""
+    late = np.zeros(len(table.ids), bool)
+    late[table.shows.owner[table.shows.day != table.nights.day]] = True
+    return late
+
+
+def _agreement(reading: _Reading, pairs: Pairs, apart: Bools, settings: Date) -> Floats:
+    """Return the agreement of each pair; the many pairs of two single shows take a short way."""
+    counts = reading.counts[pairs.left], reading.counts[pairs.right]
+    single = (counts[0] == 1) & (counts[1] == 1)
     scores = np.zeros(len(pairs))
-    days = np.bincount(table.shows.owner, minlength=len(table.ids))
-    for chunk in _chunks(pairs, np.bincount(table.nights.owner, minlength=len(table.ids))):
-        part = Pairs(pairs.left[chunk], pairs.right[chunk])
-        apart = other_source(table, part)
-        plain = _agreement(table.shows, part, apart, settings)
-        scores[chunk] = np.maximum(plain, _agreement(table.nights, part, apart, settings))
-    unknown = (days[pairs.left] == 0) | (days[pairs.right] == 0)
-    return rounded(np.where(unknown, settings.unknown_date_score, scores))
+    scores[single] = _of_singles(reading, pairs.taken(single), apart[single], settings)
+    rest = np.flatnonzero(~single)
+    for chunk in _chunks(np.minimum(*counts)[rest]):
+        rows = rest[chunk]
+        scores[rows] = _of_many(reading, pairs.taken(rows), apart[rows], settings)
+    return scores
 
 
-def _chunks(pairs: Pairs, counts: Ints) -> list[slice]:
-    total = np.cumsum(np.minimum(counts[pairs.left], counts[pairs.right]))
+def _chunks(shows: Ints) -> list[slice]:
+    total = np.cumsum(shows)
     steps = np.arange(CHUNK_SHOWS, total[-1] if len(total) else 0, CHUNK_SHOWS)
-    cuts = np.unique(np.concatenate([[0], np.searchsorted(total, steps), [len(pairs)]]))
+    cuts = np.unique(np.concatenate([[0], np.searchsorted(total, steps), [len(shows)]]))
     return [slice(int(a), int(b)) for a, b in pairwise(cuts)]
 
 
-def _agreement(shows: Shows, pairs: Pairs, apart: Bools, settings: Date) -> Floats:
-    size = int(max(pairs.left.max(), pairs.right.max(), shows.owner.max(initial=0))) + 1
-    counts = np.bincount(shows.owner, minlength=size)
+def _of_singles(reading: _Reading, pairs: Pairs, apart: Bools, settings: Date) -> Floats:
+    shows, left, right = reading.shows, reading.first[pairs.left], reading.first[pairs.right]
+    factors = _factors(shows.start[left], shows.start[right], apart, settings)
+    return np.where(shows.day[left] == shows.day[right], factors, 0.0)
+
+
+def _of_many(reading: _Reading, pairs: Pairs, apart: Bools, settings: Date) -> Floats:
+    shows, counts = reading.shows, reading.counts
     swap = counts[pairs.left] > counts[pairs.right]
     small = np.where(swap, pairs.right, pairs.left)
     large = np.where(swap, pairs.left, pairs.right)
-    first = np.searchsorted(shows.owner, small)
-    pair, mine = _joined(first, counts[small])
+    pair, mine = _joined(reading.first[small], counts[small])
     span = int(shows.day.max(initial=0)) + 2
     keys = shows.owner * span + shows.day
     wanted = large[pair] * span + shows.day[mine]
     lower, upper = np.searchsorted(keys, wanted), np.searchsorted(keys, wanted, "right")
     row, theirs = _joined(lower, upper - lower)
-    start, other = shows.start[mine[row]], shows.start[theirs]
-    factors = time_factors(start, other, settings)
-    least = between_sources(start, other, settings)
-    factors = np.where(apart[pair[row]], np.maximum(factors, least), factors)
+    factors = _factors(shows.start[mine[row]], shows.start[theirs], apart[pair[row]], settings)
     best, common = _by_pair(factors, pair[row], shows.day[mine[row]], len(pairs))
-    return best / np.maximum(common, 1) * _shared_days(shows, pairs, common, size)
+    return best / np.maximum(common, 1) * _shared_days(shows, pairs, common, len(counts))
+
+
+def _factors(first: Floats, second: Floats, apart: Bools, settings: Date) -> Floats:
+    """Return the agreement of start times, with what is granted to two sources."""
+    factors = time_factors(first, second, settings)
+    least = between_sources(first, second, settings)
+    return np.where(apart, np.maximum(factors, least), factors)
 
 
 def _joined(starts: Ints, lengths: Ints) -> tuple[Ints, Ints]:

@@ -36,28 +36,37 @@ def place_scores(table: Table, pairs: Pairs, settings: Geo) -> Floats:
     names, likeness = _likeness(table, pairs, settings.venue_words_share)
     address = _address(table, pairs, likeness, settings.neutral_score)
     left, right = table.point[pairs.left], table.point[pairs.right]
-    distance = great_circle_km(left, right)
+    located = np.flatnonzero(~np.isnan(left[:, 0] + right[:, 0]))
+    distance = np.full(len(pairs), np.nan)
+    distance[located] = great_circle_km(left[located], right[located])
     near = np.maximum(0.0, 1.0 - distance / settings.max_distance_km)
     unlike = (names < UNLIKE_NAME) & (likeness < UNLIKE_NAME) & (names >= 0)
     unlike &= distance < settings.venue_match_distance_km
     near = np.where(unlike, near * settings.venue_mismatch_factor, near)
-    confidence = np.stack([left[:, 2], right[:, 2]])
-    doubtful = np.isnan(distance) | (confidence < settings.min_confidence).any(axis=0)
-    unstated = np.isnan(confidence).any(axis=0)
+    least, unstated = np.fmin(left[:, 2], right[:, 2]), np.isnan(left[:, 2] + right[:, 2])
+    doubtful = np.isnan(distance) | (least < settings.min_confidence)
     scores = np.where(unstated, (near + address) / 2, near)
     return rounded(np.where(doubtful, address, scores))
 
 
 def _likeness(table: Table, pairs: Pairs, words_share: float) -> tuple[Floats, Floats]:
     """Return the similarity of venue names, and the best evidence of names and streets; -1 unknown."""
-    sort, sets = (similarities(table.venue, pairs, how) for how in (fuzz.ratio, fuzz.token_set_ratio))
-    letters = (1 - WORD_SET_SHARE) * sort + WORD_SET_SHARE * np.maximum(sort, sets)
-    names = letters + words_share * (_common_words(table.venue_words, pairs) - letters)
-    names = np.where(_both(table.venue.known, pairs), names, -1.0)
+    names = np.where(_both(table.venue.known, pairs), 1.0, -1.0)
+    unequal = table.venue.codes[pairs.left] != table.venue.codes[pairs.right]
+    rows = np.flatnonzero(unequal & (names > 0))
+    names[rows] = _names(table, pairs.taken(rows), words_share)
     streets = stretched(similarities(table.street, pairs), STREET_FLOOR, 1.0)
     streets = np.where(_both(table.street.known, pairs), streets, -1.0)
     evidence = np.where(names < 0, -1.0, stretched(names, NAME_FLOOR, NAME_CEILING))
     return names, np.maximum(evidence, streets)
+
+
+def _names(table: Table, pairs: Pairs, words_share: float) -> Floats:
+    """Return the similarity of two different venue names."""
+    sort = similarities(table.venue, pairs)
+    sets = similarities(table.venue, pairs, fuzz.token_set_ratio)
+    letters = (1 - WORD_SET_SHARE) * sort + WORD_SET_SHARE * np.maximum(sort, sets)
+    return letters + words_share * (_common_words(table.venue_words, pairs) - letters)
 
 
 def _common_words(words: Words, pairs: Pairs) -> Floats:

@@ -11,8 +11,14 @@ from matcher_service.engine.date_signal import date_scores
 from matcher_service.engine.decide import Verdicts, Weighing, weighing_of
 from matcher_service.engine.place_signal import place_scores
 from matcher_service.engine.scoring import Signals
-from matcher_service.engine.text_signals import description_scores, title_scores
+from matcher_service.engine.text_signals import (
+    at_most,
+    description_scores,
+    title_words,
+    with_letters,
+)
 
+DATE, GEO, TITLE, DESCRIPTION, TITLE_WORDS = range(5)
 SLACK = 2e-9
 """How far rounding may lift a score above its bound."""
 
@@ -36,14 +42,20 @@ def judged(table: Table, pairs: Pairs, config: MatchingConfig, floor: float) -> 
     `floor` 0 leaves no pair out.
     """
     least = min(config.thresholds.low, floor) - SLACK
-    weighing, scores = weighing_of(table, pairs, config), np.ones((4, len(pairs)))
-    opened = _Open(np.arange(len(pairs)), pairs, weighing, scores)
-    scores[0] = date_scores(table, pairs, config.date)
-    scores[1] = place_scores(table, pairs, config.geo)
+    opened = _Open(
+        np.arange(len(pairs)), pairs, weighing_of(table, pairs, config), np.ones((5, len(pairs)))
+    )
+    opened.scores[DATE] = date_scores(table, pairs, config.date)
+    opened.scores[GEO] = place_scores(table, pairs, config.geo)
     opened = opened.cut(least)
-    opened.scores[2] = title_scores(table, opened.pairs, config.title)
+    words = title_words(table, opened.pairs, config.title)
+    opened.scores[TITLE] = at_most(table, opened.pairs, config.title, words)
+    opened.scores[TITLE_WORDS] = words
     opened = opened.cut(least)
-    opened.scores[3] = description_scores(table, opened.pairs, config.description)
+    words = opened.scores[TITLE_WORDS]
+    opened.scores[TITLE] = with_letters(table, opened.pairs, config.title, words)
+    opened = opened.cut(least)
+    opened.scores[DESCRIPTION] = description_scores(table, opened.pairs, config.description)
     verdicts = opened.weighing.verdicts(opened.signals, config.thresholds)
     return Judged(opened.positions, opened.pairs, opened.signals, verdicts)
 
@@ -59,7 +71,7 @@ class _Open:
 
     @property
     def signals(self) -> Signals:
-        return Signals(*self.scores)
+        return Signals(*self.scores[:TITLE_WORDS])
 
     def cut(self, least: float) -> "_Open":
         """Return the pairs whose combined score may still reach `least`."""

@@ -35,16 +35,36 @@ def title_scores(table: Table, pairs: Pairs, settings: Title) -> Floats:
     The evidence is the blend of character similarities and, for `coverage_share` of it, how much of
     each title's weight (rare words weigh more) stands in the other listing, its texts and place
     included; words left over on both sides take `left_over_penalty` of it, different numbers
-    `number_penalty`. It is stretched from
-    `evidence_floor`..`evidence_ceiling` to 0..1. Two listings with one long description that no
-    third title carries score at least `same_text_score`.
+    `number_penalty`. It is stretched from `evidence_floor`..`evidence_ceiling` to 0..1. Two listings
+    with one long description that no third title carries score at least `same_text_score`.
     """
-    share = settings.coverage_share
+    words = title_words(table, pairs, settings)
+    return with_letters(table, pairs, settings, words)
+
+
+def title_words(table: Table, pairs: Pairs, settings: Title) -> Floats:
+    """Return the part of the title evidence that comes from words and numbers."""
     mean, better, left_over = _coverage(table, pairs)
-    evidence = (1 - share) * _blended(table, pairs, settings)
-    evidence += share * (mean + settings.one_sided_share * (better - mean))
+    evidence = settings.coverage_share * (mean + settings.one_sided_share * (better - mean))
     evidence -= settings.left_over_penalty * left_over
     evidence -= settings.number_penalty * _other_numbers(table.title_numbers, pairs)
+    return evidence
+
+
+def with_letters(table: Table, pairs: Pairs, settings: Title, words: Floats) -> Floats:
+    """Return the title scores from what words say and the character similarities."""
+    return _title_scores(table, pairs, settings, words, _blended(table, pairs, settings))
+
+
+def at_most(table: Table, pairs: Pairs, settings: Title, words: Floats) -> Floats:
+    """Return the title scores from what words say, as if all characters were alike."""
+    return _title_scores(table, pairs, settings, words, np.ones(len(pairs)))
+
+
+def _title_scores(
+    table: Table, pairs: Pairs, settings: Title, words: Floats, letters: Floats
+) -> Floats:
+    evidence = words + (1 - settings.coverage_share) * letters
     scores = stretched(evidence, settings.evidence_floor, settings.evidence_ceiling)
     retitled = np.where(_same_text(table, pairs), settings.same_text_score, 0.0)
     return rounded(np.maximum(scores, retitled))

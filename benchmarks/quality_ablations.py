@@ -41,7 +41,7 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "rare words in the other listing": ("title.coverage_share=0",),
     "one-sided titles": ("title.one_sided_share=0",),
     "words left over on both sides": ("title.left_over_penalty=0",),
-    "different numbers": ("title.number_penalty=0",),
+    "contrary words and numbers": ("title.contrast_score=1",),
     "same text, other title": ("title.same_text_score=0",),
 }
 """What is switched off, with the settings that do it, as `path=JSON value`."""

@@ -95,9 +95,12 @@ class Date(Section):
     other_source_factor: Number = score(
         0.25, "Least time factor between two sources: one names the doors, the other the start."
     )
+    other_source_hours: Number = setting(
+        3.0, "Start times up to which other_source_factor holds.", "hours", 0, 24
+    )
     shifted_factor: Number = score(
         0.55,
-        "Least time factor between two sources exactly one or two hours apart: badly converted.",
+        "Least time factor between two sources exactly 1, 2 or 12 hours apart: badly converted.",
     )
     unknown_date_score: Number = score(0.5, "Score when either listing names no date.")
 
@@ -132,8 +135,8 @@ class Title(TitleBlend):
     left_over_penalty: Number = score(
         0.15, "Evidence that title words left over on both sides take away: Beginners, Advanced."
     )
-    number_penalty: Number = score(
-        0.4, "Evidence that different numbers in both titles take away: Part 1, Part 2."
+    contrast_score: Number = score(
+        0.3, "Most that titles with other numbers, letters or contrary words score: Part 1, Part 2."
     )
     evidence_floor: Number = setting(-0.2, "Evidence at which the score is 0.", "score", -1, 0.5)
     evidence_ceiling: Number = setting(0.85, "Evidence at which the score is 1.", "score", 0.51, 2)

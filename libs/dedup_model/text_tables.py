@@ -41,6 +41,16 @@ class CityAlias(Section):
     )
 
 
+class Contrast(Section):
+    """Words that tell two events of one kind apart: beginners, advanced."""
+
+    words: list[Text] = Field(
+        default=[],
+        max_length=100,
+        description="Words that exclude each other; words of one entry mean the same.",
+    )
+
+
 class TextTables(Section):
     """Tables of the region and its language."""
 
@@ -110,4 +120,24 @@ class TextTables(Section):
         ],
         max_length=1000,
         description="Venue names that say no more than the city does.",
+    )  # fmt: skip
+    contrasts: list[Contrast] = Field(
+        default=[
+            Contrast(words=words)
+            for words in (
+                [
+                    "kinder kids kindergarten", "jugendliche jugend teens teenager",
+                    "erwachsene erwachsenen", "senioren seniorinnen",
+                ],
+                ["anfaenger anfaengerinnen einsteiger", "fortgeschrittene fortgeschrittenen"],
+                ["maedchen", "jungen jungs buben"],
+                ["damen frauen", "herren maenner"],
+                ["children kids", "teens teenagers", "adults", "seniors"],
+                ["beginners beginner", "intermediate", "advanced improvers"],
+                ["girls", "boys"],
+                ["women womens ladies", "men mens gentlemen"],
+            )
+        ],
+        max_length=100,
+        description="Groups of words of which titles of one event do not name different ones.",
     )  # fmt: skip

@@ -115,7 +115,9 @@ NEW = {
     "title.evidence_ceiling",
     "title.same_text_score",
     "title.left_over_penalty",
-    "title.number_penalty",
+    "title.contrast_score",
+    "date.other_source_hours",
+    "text.contrasts",
     "text.vague_places",
 }
 """What the earlier system did not have."""

@@ -99,7 +99,7 @@ def _keys(table: Table, blocking: Blocking) -> Iterator[_Key]:
         lengths = np.array([len(word) for word in table.title_vocabulary], np.int64)
         count = blocking.title_words
         titles = _rare_words(table.title_words.presence, lengths, count)
-        yield _Key(*titles, dateless=True)
+        yield _Key(*titles, dateless=True, words=True)
         yield _Key(*_rare_words(table.found_words, lengths, 2 * count), words=True)
     if blocking.use_venue:
         venues = table.venue_words.presence

@@ -94,8 +94,8 @@ class Table:
     title_joined: Texts
     title_words: Words
     title_vocabulary: tuple[str, ...]
-    title_numbers: Matrix
-    """Presence of the numbers among the title words."""
+    title_marks: Texts
+    """What tells titles of one kind apart."""
     found_words: Matrix
     """Presence of the title vocabulary in title, texts and place."""
     text: Texts
@@ -158,7 +158,7 @@ def _table(listings: Sequence[Listing], rows: list[Prepared], weighed: list[str]
         title_joined=_texts(row.title.replace(" ", "") for row in rows),
         title_words=words_in(parts.title, title_index, _own_places(parts)),
         title_vocabulary=tuple(title_index),
-        title_numbers=matrix_of((filter(str.isdigit, words) for words in parts.title), title_index),
+        title_marks=_texts(row.marks for row in rows),
         found_words=matrix_of(
             (filter(title_index.__contains__, words) for words in parts.found()), title_index
         ),
@@ -170,14 +170,14 @@ def _table(listings: Sequence[Listing], rows: list[Prepared], weighed: list[str]
         is_article=np.array([listing.source_type == "artikel" for listing in listings], bool),
         is_entry=np.array([listing.source_type == "terminliste" for listing in listings], bool),
         is_long_text=np.array([len(row.text) >= LONG_TEXT for row in rows], bool),
-        categories=_flags((row.categories for row in rows), weighed),
+        categories=_flags([row.categories for row in rows], weighed),
     )
 
 
-def _flags(rows: Iterable[frozenset[str]], names: list[str]) -> Bools:
+def _flags(rows: Sequence[frozenset[str]], names: list[str]) -> Bools:
     """Return a row a listing, and in it for each name whether the listing has it."""
     flags = np.array([[name in row for name in names] for row in rows], bool)
-    return flags.reshape(-1, len(names))
+    return flags.reshape(len(rows), len(names))
 
 
 def _sorted_words(text: str) -> str:

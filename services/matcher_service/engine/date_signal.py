@@ -10,8 +10,8 @@ from matcher_service.engine.blocking import Pairs
 from matcher_service.engine.columns import Bools, Floats, Ints, Shows, Table, rounded
 
 DAY_MINUTES = 1440
-SHIFTS = (60.0, 120.0)
-"""Minutes by which feeds shift times when they mistake the time zone."""
+SHIFTS = (60.0, 120.0, 720.0)
+"""Minutes by which feeds shift times: by the time zone, or without a.m. and p.m."""
 CHUNK_SHOWS = 2_000_000
 """Shows that are compared at a time, to bound memory."""
 
@@ -159,10 +159,13 @@ def between_sources(first: Floats, second: Floats, settings: Date) -> Floats:
     """Return the least agreement of start times that two sources name.
 
     `shifted_factor` at exactly one or two hours, as feeds shift times when they mistake the time
-    zone; otherwise `other_source_factor`.
+    zone, and at twelve, as they lose a.m. and p.m.; else `other_source_factor` up to
+    `other_source_hours`.
     """
-    shifted = np.isin(_minutes_apart(first, second), SHIFTS)
-    return np.where(shifted, settings.shifted_factor, settings.other_source_factor)
+    apart = _minutes_apart(first, second)
+    near = apart <= settings.other_source_hours * 60
+    least = np.where(near, settings.other_source_factor, 0.0)
+    return np.where(np.isin(apart, SHIFTS), settings.shifted_factor, least)
 
 
 def _minutes_apart(first: Floats, second: Floats) -> Floats:

@@ -26,7 +26,7 @@ from matcher_service.engine.partitions import PART_PAIRS, verdicts_of
 from matcher_service.engine.pruning import Judged
 from matcher_service.engine.records import Issue, Reading, read
 
-ENGINE_VERSION = "1.2.0"
+ENGINE_VERSION = "1.3.0"
 """Grows with every change that can change a result."""
 
 Progress: TypeAlias = Callable[[str, int, int], None]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from dedup_model.text_tables import TextTables
+from matcher_service.engine.contrasts import Contrasts
 from matcher_service.engine.listing import Listing
 from matcher_service.engine.normalise import (
     Cities,
@@ -28,6 +29,7 @@ class Prepared:
     """
 
     title: str
+    marks: str
     text: str
     more: str
     city: str
@@ -42,6 +44,7 @@ class Forms:
     def __init__(self, titles: Titles, cities: Cities, tables: TextTables) -> None:
         self._titles, self._cities = titles, cities
         self.synonyms = titles.synonyms
+        self._contrasts = Contrasts(tables.contrasts)
         self._vague = frozenset(map(fold, tables.vague_places))
         self._place = cache(self._named)
         self._street = cache(_street)
@@ -54,8 +57,10 @@ class Forms:
             respell(fold(text)) for text in (listing.description, listing.short_description)
         )
         city, venue = self._place(place.city, place.name)
+        title = self._titles.normal(listing.title).text[:MAX_NAME]
         return Prepared(
-            self._titles.normal(listing.title).text[:MAX_NAME],
+            title,
+            self._contrasts.marks(title),
             (long or short)[:MAX_TEXT],
             (short if long else "")[:MAX_TEXT],
             city,

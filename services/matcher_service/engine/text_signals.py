@@ -1,6 +1,7 @@
 """Similarity of texts: the title signal and the description signal."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -19,6 +20,7 @@ from matcher_service.engine.columns import (
     rounded,
     stretched,
 )
+from matcher_service.engine.contrasts import contrary
 from matcher_service.engine.words import Matrix
 
 Scorer: TypeAlias = Callable[..., float]
@@ -34,20 +36,20 @@ def title_scores(table: Table, pairs: Pairs, settings: Title) -> Floats:
 
     The evidence is the blend of character similarities and, for `coverage_share` of it, how much of
     each title's weight (rare words weigh more) stands in the other listing, its texts and place
-    included; words left over on both sides take `left_over_penalty` of it, different numbers
-    `number_penalty`. It is stretched from `evidence_floor`..`evidence_ceiling` to 0..1. Two listings
-    with one long description that no third title carries score at least `same_text_score`.
+    included; words left over on both sides take `left_over_penalty` of it. It is stretched from
+    `evidence_floor`..`evidence_ceiling` to 0..1. Two listings with one long description that no
+    third title carries score at least `same_text_score`, titles that name different numbers or
+    words that exclude each other at most `contrast_score`.
     """
     words = title_words(table, pairs, settings)
     return with_letters(table, pairs, settings, words)
 
 
 def title_words(table: Table, pairs: Pairs, settings: Title) -> Floats:
-    """Return the part of the title evidence that comes from words and numbers."""
+    """Return the part of the title evidence that comes from words."""
     mean, better, left_over = _coverage(table, pairs)
     evidence = settings.coverage_share * (mean + settings.one_sided_share * (better - mean))
     evidence -= settings.left_over_penalty * left_over
-    evidence -= settings.number_penalty * _other_numbers(table.title_numbers, pairs)
     return evidence
 
 
@@ -67,7 +69,8 @@ def _title_scores(
     evidence = words + (1 - settings.coverage_share) * letters
     scores = stretched(evidence, settings.evidence_floor, settings.evidence_ceiling)
     retitled = np.where(_same_text(table, pairs), settings.same_text_score, 0.0)
-    return rounded(np.maximum(scores, retitled))
+    most = np.where(_contrary(table.title_marks, pairs), settings.contrast_score, 1.0)
+    return rounded(np.minimum(np.maximum(scores, retitled), most))
 
 
 def _blended(table: Table, pairs: Pairs, settings: Title) -> Floats:
@@ -86,11 +89,12 @@ def _blended(table: Table, pairs: Pairs, settings: Title) -> Floats:
     )
 
 
-def _other_numbers(numbers: Matrix, pairs: Pairs) -> Bools:
-    """Tell which pairs both have numbers in their titles, and none in common: Part 1, Part 2."""
-    known = np.diff(numbers.indptr) > 0
-    common = shared(numbers, numbers, pairs.left, pairs.right)
-    result: Bools = known[pairs.left] & known[pairs.right] & (common == 0)
+def _contrary(marks: Texts, pairs: Pairs) -> Bools:
+    """Tell which titles name different ones of words that exclude each other."""
+    result = np.zeros(len(pairs), bool)
+    unlike = _unlike(marks, pairs)
+    found = [contrary(*both) for both in zip(unlike.one, unlike.other, strict=True)]
+    result[unlike.rows] = np.array(found, bool)[unlike.back]
     return result
 
 
@@ -181,16 +185,32 @@ def similarities(column: Texts, pairs: Pairs, scorer: Scorer = fuzz.ratio) -> Fl
     On texts with sorted words the plain ratio is the token-sort ratio. One text is 1 with itself
     and 0 with a missing one.
     """
+    same: Bools = column.codes[pairs.left] == column.codes[pairs.right]
+    result: Floats = same.astype(np.float64)
+    unlike = _unlike(column, pairs)
+    ratios = cpdist(unlike.one, unlike.other, scorer=scorer, dtype=np.float64)
+    result[unlike.rows] = rounded(ratios / 100.0)[unlike.back]
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Unlike:
+    """The pairs at `rows` have two known, different texts: `one[back]` and `other[back]`."""
+
+    rows: Ints
+    one: list[str]
+    other: list[str]
+    back: Ints
+
+
+def _unlike(column: Texts, pairs: Pairs) -> _Unlike:
     left, right = column.codes[pairs.left], column.codes[pairs.right]
-    result = (left == right).astype(np.float64)
     rows = np.flatnonzero((left != right) & (left > 0) & (right > 0))
     size = len(column.values)
     ordered = np.minimum(left, right)[rows] * size + np.maximum(left, right)[rows]
     codes, back = np.unique(ordered, return_inverse=True)
-    first, second = column.values[codes // size], column.values[codes % size]
-    ratios = cpdist(first.tolist(), second.tolist(), scorer=scorer, dtype=np.float64)
-    result[rows] = rounded(ratios / 100.0)[back]
-    return result
+    one, other = column.values[codes // size], column.values[codes % size]
+    return _Unlike(rows, one.tolist(), other.tolist(), back)
 
 
 def shared(weights: Matrix, presence: Matrix, left: Ints, right: Ints) -> Floats:

@@ -378,6 +378,7 @@ class Date(_message.Message):
     OTHER_SOURCE_FACTOR_FIELD_NUMBER: _builtins.int
     SHIFTED_FACTOR_FIELD_NUMBER: _builtins.int
     UNKNOWN_DATE_SCORE_FIELD_NUMBER: _builtins.int
+    OTHER_SOURCE_HOURS_FIELD_NUMBER: _builtins.int
     time_tolerance_minutes: _builtins.int
     """Start times this close agree fully. Unit: minutes; 0 to 1440; default 30."""
     time_close_minutes: _builtins.int
@@ -399,11 +400,13 @@ class Date(_message.Message):
     0 to 1; default 0.25.
     """
     shifted_factor: _builtins.float
-    """Least time factor between two sources exactly one or two hours apart: badly converted. Unit:
+    """Least time factor between two sources exactly 1, 2 or 12 hours apart: badly converted. Unit:
     score; 0 to 1; default 0.55.
     """
     unknown_date_score: _builtins.float
     """Score when either listing names no date. Unit: score; 0 to 1; default 0.5."""
+    other_source_hours: _builtins.float
+    """Start times up to which other_source_factor holds. Unit: hours; 0 to 24; default 3."""
     def __init__(
         self,
         *,
@@ -417,10 +420,11 @@ class Date(_message.Message):
         other_source_factor: _builtins.float | None = ...,
         shifted_factor: _builtins.float | None = ...,
         unknown_date_score: _builtins.float | None = ...,
+        other_source_hours: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_close_factor", b"_close_factor", "_far_factor", b"_far_factor", "_other_source_factor", b"_other_source_factor", "_shifted_factor", b"_shifted_factor", "_time_close_minutes", b"_time_close_minutes", "_time_gap_penalty_factor", b"_time_gap_penalty_factor", "_time_gap_penalty_hours", b"_time_gap_penalty_hours", "_time_tolerance_minutes", b"_time_tolerance_minutes", "_unknown_date_score", b"_unknown_date_score", "_unknown_time_factor", b"_unknown_time_factor", "close_factor", b"close_factor", "far_factor", b"far_factor", "other_source_factor", b"other_source_factor", "shifted_factor", b"shifted_factor", "time_close_minutes", b"time_close_minutes", "time_gap_penalty_factor", b"time_gap_penalty_factor", "time_gap_penalty_hours", b"time_gap_penalty_hours", "time_tolerance_minutes", b"time_tolerance_minutes", "unknown_date_score", b"unknown_date_score", "unknown_time_factor", b"unknown_time_factor"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_close_factor", b"_close_factor", "_far_factor", b"_far_factor", "_other_source_factor", b"_other_source_factor", "_other_source_hours", b"_other_source_hours", "_shifted_factor", b"_shifted_factor", "_time_close_minutes", b"_time_close_minutes", "_time_gap_penalty_factor", b"_time_gap_penalty_factor", "_time_gap_penalty_hours", b"_time_gap_penalty_hours", "_time_tolerance_minutes", b"_time_tolerance_minutes", "_unknown_date_score", b"_unknown_date_score", "_unknown_time_factor", b"_unknown_time_factor", "close_factor", b"close_factor", "far_factor", b"far_factor", "other_source_factor", b"other_source_factor", "other_source_hours", b"other_source_hours", "shifted_factor", b"shifted_factor", "time_close_minutes", b"time_close_minutes", "time_gap_penalty_factor", b"time_gap_penalty_factor", "time_gap_penalty_hours", b"time_gap_penalty_hours", "time_tolerance_minutes", b"time_tolerance_minutes", "unknown_date_score", b"unknown_date_score", "unknown_time_factor", b"unknown_time_factor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_close_factor", b"_close_factor", "_far_factor", b"_far_factor", "_other_source_factor", b"_other_source_factor", "_shifted_factor", b"_shifted_factor", "_time_close_minutes", b"_time_close_minutes", "_time_gap_penalty_factor", b"_time_gap_penalty_factor", "_time_gap_penalty_hours", b"_time_gap_penalty_hours", "_time_tolerance_minutes", b"_time_tolerance_minutes", "_unknown_date_score", b"_unknown_date_score", "_unknown_time_factor", b"_unknown_time_factor", "close_factor", b"close_factor", "far_factor", b"far_factor", "other_source_factor", b"other_source_factor", "shifted_factor", b"shifted_factor", "time_close_minutes", b"time_close_minutes", "time_gap_penalty_factor", b"time_gap_penalty_factor", "time_gap_penalty_hours", b"time_gap_penalty_hours", "time_tolerance_minutes", b"time_tolerance_minutes", "unknown_date_score", b"unknown_date_score", "unknown_time_factor", b"unknown_time_factor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_close_factor", b"_close_factor", "_far_factor", b"_far_factor", "_other_source_factor", b"_other_source_factor", "_other_source_hours", b"_other_source_hours", "_shifted_factor", b"_shifted_factor", "_time_close_minutes", b"_time_close_minutes", "_time_gap_penalty_factor", b"_time_gap_penalty_factor", "_time_gap_penalty_hours", b"_time_gap_penalty_hours", "_time_tolerance_minutes", b"_time_tolerance_minutes", "_unknown_date_score", b"_unknown_date_score", "_unknown_time_factor", b"_unknown_time_factor", "close_factor", b"close_factor", "far_factor", b"far_factor", "other_source_factor", b"other_source_factor", "other_source_hours", b"other_source_hours", "shifted_factor", b"shifted_factor", "time_close_minutes", b"time_close_minutes", "time_gap_penalty_factor", b"time_gap_penalty_factor", "time_gap_penalty_hours", b"time_gap_penalty_hours", "time_tolerance_minutes", b"time_tolerance_minutes", "unknown_date_score", b"unknown_date_score", "unknown_time_factor", b"unknown_time_factor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__close_factor: _TypeAlias = _typing.Literal["close_factor"]  # noqa: Y015
     _WhichOneofArgType__close_factor: _TypeAlias = _typing.Literal["_close_factor", b"_close_factor"]  # noqa: Y015
@@ -428,6 +432,8 @@ class Date(_message.Message):
     _WhichOneofArgType__far_factor: _TypeAlias = _typing.Literal["_far_factor", b"_far_factor"]  # noqa: Y015
     _WhichOneofReturnType__other_source_factor: _TypeAlias = _typing.Literal["other_source_factor"]  # noqa: Y015
     _WhichOneofArgType__other_source_factor: _TypeAlias = _typing.Literal["_other_source_factor", b"_other_source_factor"]  # noqa: Y015
+    _WhichOneofReturnType__other_source_hours: _TypeAlias = _typing.Literal["other_source_hours"]  # noqa: Y015
+    _WhichOneofArgType__other_source_hours: _TypeAlias = _typing.Literal["_other_source_hours", b"_other_source_hours"]  # noqa: Y015
     _WhichOneofReturnType__shifted_factor: _TypeAlias = _typing.Literal["shifted_factor"]  # noqa: Y015
     _WhichOneofArgType__shifted_factor: _TypeAlias = _typing.Literal["_shifted_factor", b"_shifted_factor"]  # noqa: Y015
     _WhichOneofReturnType__time_close_minutes: _TypeAlias = _typing.Literal["time_close_minutes"]  # noqa: Y015
@@ -448,6 +454,8 @@ class Date(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__far_factor) -> _WhichOneofReturnType__far_factor | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__other_source_factor) -> _WhichOneofReturnType__other_source_factor | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__other_source_hours) -> _WhichOneofReturnType__other_source_hours | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__shifted_factor) -> _WhichOneofReturnType__shifted_factor | None: ...
     @_typing.overload
@@ -531,7 +539,7 @@ class Title(_message.Message):
     EVIDENCE_CEILING_FIELD_NUMBER: _builtins.int
     SAME_TEXT_SCORE_FIELD_NUMBER: _builtins.int
     LEFT_OVER_PENALTY_FIELD_NUMBER: _builtins.int
-    NUMBER_PENALTY_FIELD_NUMBER: _builtins.int
+    CONTRAST_SCORE_FIELD_NUMBER: _builtins.int
     primary_weight: _builtins.float
     """Weight of token-sort similarity inside the window. Unit: weight; 0 to 10; default 0.7."""
     secondary_weight: _builtins.float
@@ -560,9 +568,9 @@ class Title(_message.Message):
     """Evidence that title words left over on both sides take away: Beginners, Advanced. Unit: score;
     0 to 1; default 0.15.
     """
-    number_penalty: _builtins.float
-    """Evidence that different numbers in both titles take away: Part 1, Part 2. Unit: score; 0 to 1;
-    default 0.4.
+    contrast_score: _builtins.float
+    """Most that titles with other numbers, letters or contrary words score: Part 1, Part 2. Unit: score;
+    0 to 1; default 0.3.
     """
     @_builtins.property
     def cross_source_type(self) -> Global___TitleBlend:
@@ -582,16 +590,18 @@ class Title(_message.Message):
         evidence_ceiling: _builtins.float | None = ...,
         same_text_score: _builtins.float | None = ...,
         left_over_penalty: _builtins.float | None = ...,
-        number_penalty: _builtins.float | None = ...,
+        contrast_score: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_blend_lower", b"_blend_lower", "_blend_upper", b"_blend_upper", "_coverage_share", b"_coverage_share", "_evidence_ceiling", b"_evidence_ceiling", "_evidence_floor", b"_evidence_floor", "_left_over_penalty", b"_left_over_penalty", "_number_penalty", b"_number_penalty", "_one_sided_share", b"_one_sided_share", "_primary_weight", b"_primary_weight", "_same_text_score", b"_same_text_score", "_secondary_weight", b"_secondary_weight", "blend_lower", b"blend_lower", "blend_upper", b"blend_upper", "coverage_share", b"coverage_share", "cross_source_type", b"cross_source_type", "evidence_ceiling", b"evidence_ceiling", "evidence_floor", b"evidence_floor", "left_over_penalty", b"left_over_penalty", "number_penalty", b"number_penalty", "one_sided_share", b"one_sided_share", "primary_weight", b"primary_weight", "same_text_score", b"same_text_score", "secondary_weight", b"secondary_weight"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_blend_lower", b"_blend_lower", "_blend_upper", b"_blend_upper", "_contrast_score", b"_contrast_score", "_coverage_share", b"_coverage_share", "_evidence_ceiling", b"_evidence_ceiling", "_evidence_floor", b"_evidence_floor", "_left_over_penalty", b"_left_over_penalty", "_one_sided_share", b"_one_sided_share", "_primary_weight", b"_primary_weight", "_same_text_score", b"_same_text_score", "_secondary_weight", b"_secondary_weight", "blend_lower", b"blend_lower", "blend_upper", b"blend_upper", "contrast_score", b"contrast_score", "coverage_share", b"coverage_share", "cross_source_type", b"cross_source_type", "evidence_ceiling", b"evidence_ceiling", "evidence_floor", b"evidence_floor", "left_over_penalty", b"left_over_penalty", "one_sided_share", b"one_sided_share", "primary_weight", b"primary_weight", "same_text_score", b"same_text_score", "secondary_weight", b"secondary_weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_blend_lower", b"_blend_lower", "_blend_upper", b"_blend_upper", "_coverage_share", b"_coverage_share", "_evidence_ceiling", b"_evidence_ceiling", "_evidence_floor", b"_evidence_floor", "_left_over_penalty", b"_left_over_penalty", "_number_penalty", b"_number_penalty", "_one_sided_share", b"_one_sided_share", "_primary_weight", b"_primary_weight", "_same_text_score", b"_same_text_score", "_secondary_weight", b"_secondary_weight", "blend_lower", b"blend_lower", "blend_upper", b"blend_upper", "coverage_share", b"coverage_share", "cross_source_type", b"cross_source_type", "evidence_ceiling", b"evidence_ceiling", "evidence_floor", b"evidence_floor", "left_over_penalty", b"left_over_penalty", "number_penalty", b"number_penalty", "one_sided_share", b"one_sided_share", "primary_weight", b"primary_weight", "same_text_score", b"same_text_score", "secondary_weight", b"secondary_weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_blend_lower", b"_blend_lower", "_blend_upper", b"_blend_upper", "_contrast_score", b"_contrast_score", "_coverage_share", b"_coverage_share", "_evidence_ceiling", b"_evidence_ceiling", "_evidence_floor", b"_evidence_floor", "_left_over_penalty", b"_left_over_penalty", "_one_sided_share", b"_one_sided_share", "_primary_weight", b"_primary_weight", "_same_text_score", b"_same_text_score", "_secondary_weight", b"_secondary_weight", "blend_lower", b"blend_lower", "blend_upper", b"blend_upper", "contrast_score", b"contrast_score", "coverage_share", b"coverage_share", "cross_source_type", b"cross_source_type", "evidence_ceiling", b"evidence_ceiling", "evidence_floor", b"evidence_floor", "left_over_penalty", b"left_over_penalty", "one_sided_share", b"one_sided_share", "primary_weight", b"primary_weight", "same_text_score", b"same_text_score", "secondary_weight", b"secondary_weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__blend_lower: _TypeAlias = _typing.Literal["blend_lower"]  # noqa: Y015
     _WhichOneofArgType__blend_lower: _TypeAlias = _typing.Literal["_blend_lower", b"_blend_lower"]  # noqa: Y015
     _WhichOneofReturnType__blend_upper: _TypeAlias = _typing.Literal["blend_upper"]  # noqa: Y015
     _WhichOneofArgType__blend_upper: _TypeAlias = _typing.Literal["_blend_upper", b"_blend_upper"]  # noqa: Y015
+    _WhichOneofReturnType__contrast_score: _TypeAlias = _typing.Literal["contrast_score"]  # noqa: Y015
+    _WhichOneofArgType__contrast_score: _TypeAlias = _typing.Literal["_contrast_score", b"_contrast_score"]  # noqa: Y015
     _WhichOneofReturnType__coverage_share: _TypeAlias = _typing.Literal["coverage_share"]  # noqa: Y015
     _WhichOneofArgType__coverage_share: _TypeAlias = _typing.Literal["_coverage_share", b"_coverage_share"]  # noqa: Y015
     _WhichOneofReturnType__evidence_ceiling: _TypeAlias = _typing.Literal["evidence_ceiling"]  # noqa: Y015
@@ -600,8 +610,6 @@ class Title(_message.Message):
     _WhichOneofArgType__evidence_floor: _TypeAlias = _typing.Literal["_evidence_floor", b"_evidence_floor"]  # noqa: Y015
     _WhichOneofReturnType__left_over_penalty: _TypeAlias = _typing.Literal["left_over_penalty"]  # noqa: Y015
     _WhichOneofArgType__left_over_penalty: _TypeAlias = _typing.Literal["_left_over_penalty", b"_left_over_penalty"]  # noqa: Y015
-    _WhichOneofReturnType__number_penalty: _TypeAlias = _typing.Literal["number_penalty"]  # noqa: Y015
-    _WhichOneofArgType__number_penalty: _TypeAlias = _typing.Literal["_number_penalty", b"_number_penalty"]  # noqa: Y015
     _WhichOneofReturnType__one_sided_share: _TypeAlias = _typing.Literal["one_sided_share"]  # noqa: Y015
     _WhichOneofArgType__one_sided_share: _TypeAlias = _typing.Literal["_one_sided_share", b"_one_sided_share"]  # noqa: Y015
     _WhichOneofReturnType__primary_weight: _TypeAlias = _typing.Literal["primary_weight"]  # noqa: Y015
@@ -615,6 +623,8 @@ class Title(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__blend_upper) -> _WhichOneofReturnType__blend_upper | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__contrast_score) -> _WhichOneofReturnType__contrast_score | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__coverage_share) -> _WhichOneofReturnType__coverage_share | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__evidence_ceiling) -> _WhichOneofReturnType__evidence_ceiling | None: ...
@@ -622,8 +632,6 @@ class Title(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__evidence_floor) -> _WhichOneofReturnType__evidence_floor | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__left_over_penalty) -> _WhichOneofReturnType__left_over_penalty | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__number_penalty) -> _WhichOneofReturnType__number_penalty | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__one_sided_share) -> _WhichOneofReturnType__one_sided_share | None: ...
     @_typing.overload
@@ -857,6 +865,30 @@ class CityAlias(_message.Message):
 Global___CityAlias: _TypeAlias = CityAlias  # noqa: Y015
 
 @_typing.final
+class Contrast(_message.Message):
+    """Words that tell two events of one kind apart: beginners, advanced."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Words that exclude each other; words of one entry mean the same."""
+
+    def __init__(
+        self,
+        *,
+        words: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Contrast: _TypeAlias = Contrast  # noqa: Y015
+
+@_typing.final
 class TextTables(_message.Message):
     """Tables of the region and its language."""
 
@@ -866,6 +898,7 @@ class TextTables(_message.Message):
     PREFIXES_FIELD_NUMBER: _builtins.int
     CITY_ALIASES_FIELD_NUMBER: _builtins.int
     VAGUE_PLACES_FIELD_NUMBER: _builtins.int
+    CONTRASTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def synonyms(self) -> _containers.RepeatedCompositeFieldContainer[Global___Synonyms]:
         """Groups of words that are treated as one word."""
@@ -882,6 +915,10 @@ class TextTables(_message.Message):
     def vague_places(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Venue names that say no more than the city does."""
 
+    @_builtins.property
+    def contrasts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Contrast]:
+        """Groups of words of which titles of one event do not name different ones."""
+
     def __init__(
         self,
         *,
@@ -889,10 +926,11 @@ class TextTables(_message.Message):
         prefixes: _abc.Iterable[Global___TitlePrefix] | None = ...,
         city_aliases: _abc.Iterable[Global___CityAlias] | None = ...,
         vague_places: _abc.Iterable[_builtins.str] | None = ...,
+        contrasts: _abc.Iterable[Global___Contrast] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["city_aliases", b"city_aliases", "prefixes", b"prefixes", "synonyms", b"synonyms", "vague_places", b"vague_places"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["city_aliases", b"city_aliases", "contrasts", b"contrasts", "prefixes", b"prefixes", "synonyms", b"synonyms", "vague_places", b"vague_places"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

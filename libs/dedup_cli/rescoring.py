@@ -51,7 +51,7 @@ class Rescored:
             return {}
         signals = score(self.table, chosen, self.config, _unheard)
         verdicts = decide(self.table, chosen, signals, self.config)
-        found = reported(self.table, chosen, signals, verdicts, 0.0)
+        found = reported(self.table.ids, chosen, signals, verdicts, 0.0)
         return {(one.listing_a, one.listing_b): one for one in found}
 
 
@@ -60,7 +60,7 @@ def rescored(raw: Sequence[Mapping[str, Any]], config: MatchingConfig) -> Rescor
     listings = read(raw, config).listings
     table = table_of(listings, config, lambda done: None)
     pairs = candidates(table, config.blocking, _unheard)
-    codes = pairs.left * len(table.ids) + pairs.right
+    codes = pairs.codes(len(table.ids))
     return Rescored({one.id: one for one in listings}, table, config, codes)
 
 

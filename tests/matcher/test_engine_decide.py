@@ -44,7 +44,7 @@ def decided(
     table = table_of(read(raw, config).listings, config, lambda _: None)
     pairs = Pairs(np.array([0]), np.array([1]))
     signals = Signals(*(np.array([value]) for value in scores))
-    return reported(table, pairs, signals, decide(table, pairs, signals, config), floor)
+    return reported(table.ids, pairs, signals, decide(table, pairs, signals, config), floor)
 
 
 @pytest.mark.parametrize(

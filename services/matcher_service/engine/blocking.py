@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 
 from dedup_model.matching_config import Blocking
-from matcher_service.engine.columns import NO_DAY, Bools, Ints, Shows, Table
+from matcher_service.engine.columns import NO_DAY, Bools, Ints, Rows, Shows, Table
 from matcher_service.engine.words import Matrix
 
 EARTH_RADIUS_KM = 6371.0
@@ -23,8 +23,8 @@ MIN_KEY_WORD = 3
 class Pairs:
     """Candidate pairs as rows of the table: `left` < `right`, sorted, each pair once."""
 
-    left: Ints
-    right: Ints
+    left: Rows
+    right: Rows
 
     def __len__(self) -> int:
         return len(self.left)
@@ -32,6 +32,16 @@ class Pairs:
     def taken(self, chosen: Ints | Bools | slice) -> "Pairs":
         """Return some of the pairs."""
         return Pairs(self.left[chosen], self.right[chosen])
+
+    def codes(self, size: int) -> Ints:
+        """Return `left * size + right` of each pair, which names it in a batch of `size` rows."""
+        return self.left.astype(np.int64) * size + self.right
+
+
+def decoded(codes: Ints, size: int) -> Pairs:
+    """Return the pairs of codes."""
+    left, right = np.divmod(codes, max(size, 1))
+    return Pairs(left.astype(np.int32), right.astype(np.int32))
 
 
 def candidates(table: Table, blocking: Blocking, progress: Callable[[int, int], None]) -> Pairs:
@@ -46,15 +56,15 @@ def candidates(table: Table, blocking: Blocking, progress: Callable[[int, int], 
     """
     days = _days(table)
     size = len(table.ids)
-    found = [np.empty(0, np.int64)]
+    codes = np.empty(0, np.int64)
     keys = list(_keys(table, blocking))
     for done, key in enumerate(keys):
         progress(done, len(keys))
         entries = _entries(key, days if key.dateless else _dated(days))
-        for part in _split(entries, blocking.max_word_block) if key.words else [entries]:
-            found += [_distinct(codes) for codes in _pairs_inside(part, size)]
-    codes = _distinct(np.concatenate(found))
-    return Pairs(codes // max(size, 1), codes % max(size, 1))
+        parts = _split(entries, blocking.max_word_block) if key.words else [entries]
+        found = [_distinct(some) for part in parts for some in _pairs_inside(part, size)]
+        codes = _distinct(np.concatenate([codes, *found]))
+    return decoded(codes, size)
 
 
 def _distinct(codes: Ints) -> Ints:

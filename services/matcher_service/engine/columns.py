@@ -23,6 +23,8 @@ from matcher_service.engine.words import (
 )
 
 Ints: TypeAlias = NDArray[np.int64]
+Rows: TypeAlias = NDArray[np.int32 | np.int64]
+"""Rows of a table; pairs of a whole batch are many, and their rows take 4 bytes."""
 Floats: TypeAlias = NDArray[np.float64]
 Bools: TypeAlias = NDArray[np.bool_]
 

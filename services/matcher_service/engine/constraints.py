@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from matcher_service.engine.blocking import Pairs
+from matcher_service.engine.blocking import Pairs, decoded
 from matcher_service.engine.columns import Bools, Ints
 from matcher_service.engine.decide import CANNOT_LINK, MUST_LINK, PairDecision, Verdicts
 from matcher_service.engine.listing import Listing
@@ -64,21 +64,23 @@ class Constraints:
         """Return the candidates of `size` listings and the obeyed pairs, sorted, each pair once."""
         if not self.obeyed:
             return candidates
-        codes = [pairs.left * size + pairs.right for pairs in (candidates, self.must, self.cannot)]
-        return Pairs(*np.divmod(np.unique(np.concatenate(codes)), size))
+        codes = [pairs.codes(size) for pairs in (candidates, self.must, self.cannot)]
+        return decoded(np.unique(np.concatenate(codes)), size)
 
     def among(self, pairs: Pairs, size: int) -> Bools:
         """Tell which of these pairs a person decided."""
-        codes = [own.left * size + own.right for own in (self.must, self.cannot)]
-        return np.isin(pairs.left * size + pairs.right, np.concatenate(codes))
+        if not self.obeyed:
+            return np.zeros(len(pairs), bool)
+        codes = [own.codes(size) for own in (self.must, self.cannot)]
+        return np.isin(pairs.codes(size), np.concatenate(codes))
 
     def imposed(self, verdicts: Verdicts, pairs: Pairs, size: int) -> Verdicts:
         """Return the verdicts with every obeyed constraint in place."""
         if not self.obeyed:
             return verdicts
-        reason, wanted = verdicts.reason, pairs.left * size + pairs.right
+        reason, wanted = verdicts.reason, pairs.codes(size)
         for own, code in ((self.must, MUST_LINK), (self.cannot, CANNOT_LINK)):
-            reason = np.where(np.isin(wanted, own.left * size + own.right), code, reason)
+            reason = np.where(np.isin(wanted, own.codes(size)), code, reason)
         return replace(verdicts, reason=reason)
 
     def signed(self, decision: PairDecision, rows: Mapping[str, int]) -> PairDecision:

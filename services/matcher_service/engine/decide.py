@@ -1,9 +1,11 @@
 """From four scores to a verdict: weights, category overrides, thresholds and the title veto."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dedup_model.matching_config import MatchingConfig, Scoring, Thresholds
 from dedup_model.rules import weights_of
@@ -11,7 +13,6 @@ from matcher_service.engine.blocking import Pairs
 from matcher_service.engine.columns import (
     Bools,
     Floats,
-    Ints,
     Table,
     rounded,
     weighed_categories,
@@ -19,6 +20,8 @@ from matcher_service.engine.columns import (
 from matcher_service.engine.place_signal import in_two_cities
 from matcher_service.engine.scoring import Signals
 
+Codes: TypeAlias = NDArray[np.integer[Any]]
+"""Small numbers that stand for names, a pair each."""
 Decision: TypeAlias = Literal["match", "ambiguous", "no_match"]
 Reason: TypeAlias = Literal[
     "above_high",
@@ -84,8 +87,8 @@ class Verdicts:
     """Combined score, index into `REASONS` and index into `categories` a pair."""
 
     combined: Floats
-    reason: Ints
-    category: Ints
+    reason: Codes
+    category: Codes
     categories: tuple[str, ...]
 
     @property
@@ -112,7 +115,7 @@ class Weighing:
     """
 
     weights: Floats
-    category: Ints
+    category: Codes
     odds: Floats
     categories: tuple[str, ...]
 
@@ -167,25 +170,25 @@ def _odds(table: Table, pairs: Pairs, settings: Scoring) -> Floats:
     return np.where(unknown, 1.0, sources) * cities
 
 
-def _shared_category(table: Table, pairs: Pairs, count: int) -> Ints:
+def _shared_category(table: Table, pairs: Pairs, count: int) -> Codes:
     """Return 1 + the index of the first category that both listings carry, 0 when there is none."""
-    category = np.zeros(len(pairs), np.int64)
+    category = np.zeros(len(pairs), np.int16)
     for index in reversed(range(count)):
         carries = table.categories[:, index]
         category[carries[pairs.left] & carries[pairs.right]] = index + 1
     return category
 
 
-def reasons(combined: Floats, title: Floats, thresholds: Thresholds) -> Ints:
+def reasons(combined: Floats, title: Floats, thresholds: Thresholds) -> Codes:
     """Return the reason of each verdict as an index into `REASONS`; `high` is tested first."""
     vetoed = title < round(thresholds.title_veto, 9)
     high = np.where(vetoed, TITLE_VETO, ABOVE_HIGH)
     low = np.where(combined <= round(thresholds.low, 9), BELOW_LOW, BETWEEN)
-    return np.where(combined >= round(thresholds.high, 9), high, low)
+    return np.where(combined >= round(thresholds.high, 9), high, low).astype(np.int8)
 
 
 def reported(
-    table: Table, pairs: Pairs, signals: Signals, verdicts: Verdicts, floor: float
+    ids: Sequence[str], pairs: Pairs, signals: Signals, verdicts: Verdicts, floor: float
 ) -> tuple[PairDecision, ...]:
     """Return the pairs with a combined score of at least `floor` or a person's decision, by ids."""
     told = np.isin(verdicts.reason, (MUST_LINK, CANNOT_LINK))
@@ -195,8 +198,8 @@ def reported(
     columns: list[list[Any]] = [column[rows].tolist() for column in (*codes, *scores)]
     return tuple(
         PairDecision(
-            listing_a=table.ids[a],
-            listing_b=table.ids[b],
+            listing_a=ids[a],
+            listing_b=ids[b],
             date=date,
             geo=geo,
             title=title,

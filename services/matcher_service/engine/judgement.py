@@ -45,8 +45,7 @@ def overridden(
     size = len(rows)
     keys = np.array([min(pair) * size + max(pair) for pair in codes])
     values = np.array(list(codes.values()))
-    low, high = np.minimum(pairs.left, pairs.right), np.maximum(pairs.left, pairs.right)
-    wanted = low.astype(np.int64) * size + high
+    wanted = pairs.codes(size)
     order = np.argsort(keys)
     place = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
     hit = (keys[order][place] == wanted) & ~np.isin(verdicts.reason, (MUST_LINK, CANNOT_LINK))

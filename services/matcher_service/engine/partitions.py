@@ -53,19 +53,27 @@ def verdicts_of(
     run = _Run(table, pairs, config, progress, executor, part_pairs)
     places = _places(table)
     order = np.argsort(np.maximum(places[pairs.left], places[pairs.right]), kind="stable")
-    first = run.judged(order, floor)
-    matched = _joinable(first.verdicts, config)
+    found = list(run.judged(order, floor))
+    inside = _inside(len(table.ids), pairs, found, config, people)
+    if inside.any():
+        found += run.judged(order[inside[order]], 0.0)
+    return joined(found)
+
+
+def _inside(
+    size: int, pairs: Pairs, found: list[Judged], config: MatchingConfig, people: Constraints
+) -> Bools:
+    """Tell which pairs, not judged yet, are in a component, or were decided by people."""
+    matched = [one.pairs.taken(_joinable(one.verdicts, config)) for one in found]
     edges = Pairs(
-        np.concatenate([first.pairs.left[matched], people.must.left]),
-        np.concatenate([first.pairs.right[matched], people.must.right]),
+        np.concatenate([*(one.left for one in matched), people.must.left]),
+        np.concatenate([*(one.right for one in matched), people.must.right]),
     )
-    size = len(table.ids)
     labels = labels_of(size, edges)
-    inside = (labels[pairs.left] == labels[pairs.right]) | people.among(pairs, size)
-    inside[first.positions] = False
-    if not inside.any():
-        return first
-    return joined([first, run.judged(order[inside[order]], 0.0)])
+    inside: Bools = (labels[pairs.left] == labels[pairs.right]) | people.among(pairs, size)
+    for one in found:
+        inside[one.positions] = False
+    return inside
 
 
 def _joinable(verdicts: Verdicts, config: MatchingConfig) -> Bools:
@@ -85,16 +93,15 @@ class _Run:
     executor: Executor | None
     part_pairs: int
 
-    def judged(self, positions: Ints, floor: float) -> Judged:
-        found: list[Judged] = []
-        parts = self._parts(positions, floor)
+    def judged(self, positions: Ints, floor: float) -> Iterator[Judged]:
+        done = 0
 
         def heard() -> None:
-            self.progress(min(len(found) * self.part_pairs, len(positions)), len(positions))
+            self.progress(min(done * self.part_pairs, len(positions)), len(positions))
 
-        for one in in_order(self.executor, judge_part, parts, heard):
-            found.append(self._in_batch(one))  # noqa: PERF401 - `heard` counts them
-        return joined(found)
+        for one in in_order(self.executor, judge_part, self._parts(positions, floor), heard):
+            done += 1
+            yield self._in_batch(one)
 
     def _parts(self, positions: Ints, floor: float) -> Iterator[Part]:
         for start in range(0, max(len(positions), 1), self.part_pairs):

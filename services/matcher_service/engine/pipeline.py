@@ -11,7 +11,7 @@ from dedup_model.matching_config import MatchingConfig
 from matcher_service.engine.blocking import candidates
 from matcher_service.engine.canonical import CanonicalEvent, canonical_event
 from matcher_service.engine.cluster import Cluster, clusters
-from matcher_service.engine.columns import Table, table_of
+from matcher_service.engine.columns import table_of
 from matcher_service.engine.constraints import Constraint, Constraints, resolved
 from matcher_service.engine.decide import (
     BETWEEN,
@@ -75,7 +75,7 @@ class Decided:
 
     received: int
     reading: Reading
-    table: Table
+    ids: tuple[str, ...]
     candidates: int
     found: Judged
     people: Constraints
@@ -141,7 +141,7 @@ def decided(
         people=people,
     )
     found = replace(scored, verdicts=people.imposed(scored.verdicts, scored.pairs, size))
-    return Decided(len(raw), reading, table, len(pairs), found, people)
+    return Decided(len(raw), reading, table.ids, len(pairs), found, people)
 
 
 def finished(
@@ -157,7 +157,7 @@ def finished(
     score below `floor` are left out, unless a person made them. A judgement about a pair that is no candidate is not heard.
     """
     found, listings = batch.found, batch.reading.listings
-    rows = {name: row for row, name in enumerate(batch.table.ids)}
+    rows = {name: row for row, name in enumerate(batch.ids)}
     verdicts = overridden(found.verdicts, found.pairs, rows, judgements)
     groups = clusters(
         len(listings),
@@ -167,7 +167,7 @@ def finished(
         lambda *work: progress("cluster", *work),
     )
     events = _events(listings, groups, config, progress)
-    decisions = reported(batch.table, found.pairs, found.signals, verdicts, floor)
+    decisions = reported(batch.ids, found.pairs, found.signals, verdicts, floor)
     counts = _counts(batch, verdicts, events)
     progress("canonical", len(events), len(events))
     return Result(

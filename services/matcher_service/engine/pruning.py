@@ -1,8 +1,11 @@
 """The verdicts that can matter: cheap signals first, the others where they can still change one."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dedup_model.matching_config import MatchingConfig
 from matcher_service.engine.blocking import Pairs
@@ -82,21 +85,24 @@ class _Open:
         )
 
 
-def joined(parts: list[Judged]) -> Judged:
+def joined(parts: Sequence[Judged]) -> Judged:
     """Return the pairs of all parts, of which there is at least one, in their positions' order."""
-    positions = np.concatenate([part.positions for part in parts])
-    order = np.argsort(positions)
-    signals = _columns([part.signals for part in parts], order)
-    combined, reason, category = (
-        np.concatenate([getattr(part.verdicts, name) for part in parts])[order]
-        for name in ("combined", "reason", "category")
+    order = np.argsort(np.concatenate([part.positions for part in parts]))
+
+    def column(read: Callable[[Judged], NDArray[Any]]) -> Any:
+        return np.concatenate([read(part) for part in parts])[order]
+
+    pairs = Pairs(column(lambda part: part.pairs.left), column(lambda part: part.pairs.right))
+    signals = Signals(
+        date=column(lambda part: part.signals.date),
+        geo=column(lambda part: part.signals.geo),
+        title=column(lambda part: part.signals.title),
+        description=column(lambda part: part.signals.description),
     )
-    left = np.concatenate([part.pairs.left for part in parts])[order]
-    right = np.concatenate([part.pairs.right for part in parts])[order]
-    verdicts = Verdicts(combined, reason, category, parts[0].verdicts.categories)
-    return Judged(positions[order], Pairs(left, right), signals, verdicts)
-
-
-def _columns(parts: list[Signals], order: Ints) -> Signals:
-    stacked = [np.stack([one.date, one.geo, one.title, one.description]) for one in parts]
-    return Signals(*np.concatenate(stacked, axis=1)[:, order])
+    verdicts = Verdicts(
+        combined=column(lambda part: part.verdicts.combined),
+        reason=column(lambda part: part.verdicts.reason),
+        category=column(lambda part: part.verdicts.category),
+        categories=parts[0].verdicts.categories,
+    )
+    return Judged(column(lambda part: part.positions), pairs, signals, verdicts)

@@ -15,6 +15,7 @@ from matcher_service.engine.columns import (
     Bools,
     Floats,
     Ints,
+    Rows,
     Table,
     Texts,
     rounded,
@@ -213,6 +214,6 @@ def _unlike(column: Texts, pairs: Pairs) -> _Unlike:
     return _Unlike(rows, one.tolist(), other.tolist(), back)
 
 
-def shared(weights: Matrix, presence: Matrix, left: Ints, right: Ints) -> Floats:
+def shared(weights: Matrix, presence: Matrix, left: Rows, right: Rows) -> Floats:
     """Return the weight of the left row's words that stand in the right row, a pair each."""
     return np.asarray(weights[left].multiply(presence[right]).sum(axis=1)).ravel()

@@ -86,7 +86,7 @@ def matrix_of(rows: Iterable[Iterable[str]], index: dict[str, int]) -> Matrix:
         columns.extend([index[word] for word in row])
         starts.append(len(columns))
     shape = (len(starts) - 1, max(len(index), 1))
-    arrays = np.ones(len(columns)), np.array(columns, np.int32), np.array(starts, np.int64)
+    arrays = np.ones(len(columns), np.int8), np.array(columns, np.int32), np.array(starts, np.int64)
     return sparse.csr_matrix(arrays, shape=shape)
 
 

@@ -25,6 +25,8 @@ def listing(ident: str, *dates: Any, title: str = "", **location: Any) -> dict[s
 def found(raw: list[dict[str, Any]], **settings: Any) -> set[tuple[str, str]]:
     table = table_of(read(raw, CONFIG).listings, CONFIG, lambda _: None)
     pairs = candidates(table, Blocking(**(ONLY | settings)), lambda *_: None)
+    by_day = candidates(table, Blocking(**(ONLY | settings)), lambda *_: None, span_days=1)
+    assert (pairs.codes(len(raw)) == by_day.codes(len(raw))).all()
     assert (pairs.left < pairs.right).all()
     listed = list(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True))
     assert listed == sorted(set(listed))

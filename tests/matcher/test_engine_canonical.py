@@ -222,6 +222,14 @@ def test_of_equally_frequent_conflicting_starts_the_earliest_stays() -> None:
     assert starts(found) == ["19:00"]
 
 
+def test_conflicting_listings_of_several_shows_keep_all_shows_of_one_of_them() -> None:
+    doors = dated("a", {"start_time": "13:30"}, {"start_time": "16:00"})
+    shows = dated("b", {"start_time": "14:00"}, {"start_time": "16:30"})
+    assert starts(merged(doors, shows)) == ["13:30", "16:00"]
+    assert starts(merged(doors, shows, dated("c", {"start_time": "16:30"}))) == ["14:00", "16:30"]
+    assert starts(merged(shows, dated("d", {"start_time": "11:00"}))) == ["14:00", "16:30"]
+
+
 def test_starts_within_the_tolerance_need_no_review() -> None:
     found = merged(dated("a", {"start_time": "19:30"}), dated("b", {"start_time": "20:00"}))
     assert starts(found) == ["19:30"]

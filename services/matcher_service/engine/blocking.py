@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from matcher_service.engine.words import Matrix
 EARTH_RADIUS_KM = 6371.0
 CHUNK_PAIRS = 4_000_000
 """Pairs that are expanded at a time, to bound memory; a block of any size is split exactly."""
+SPAN_DAYS = 300_000
+"""Days of listings whose keys are joined at a time, to bound memory."""
 VENUE_WORDS = 2
 """Rarest words of a venue's name that become keys."""
 MIN_KEY_WORD = 3
@@ -40,11 +42,16 @@ class Pairs:
 
 def decoded(codes: Ints, size: int) -> Pairs:
     """Return the pairs of codes."""
-    left, right = np.divmod(codes, max(size, 1))
-    return Pairs(left.astype(np.int32), right.astype(np.int32))
+    span = max(size, 1)
+    return Pairs((codes // span).astype(np.int32), (codes % span).astype(np.int32))
 
 
-def candidates(table: Table, blocking: Blocking, progress: Callable[[int, int], None]) -> Pairs:
+def candidates(
+    table: Table,
+    blocking: Blocking,
+    progress: Callable[[int, int], None],
+    span_days: int = SPAN_DAYS,
+) -> Pairs:
     """Return every pair that shares a day and a key; `progress` hears pairs done and in all.
 
     Keys: the head of the city's name, a geo cell or its neighbour, a rare title word that stands
@@ -52,25 +59,33 @@ def candidates(table: Table, blocking: Blocking, progress: Callable[[int, int], 
     day have than `max_word_block` is a key together with another such word only: all towns have a
     church. Listings without any date meet on their own title words and the whole venue only, so
     that batches without dates do not pair everything in a town. Shows before 03:00 also key the
-    day before.
+    day before. How many days of listings are joined at a time, `span_days`, changes no result.
     """
-    days = _days(table)
-    size = len(table.ids)
-    codes = np.empty(0, np.int64)
-    keys = list(_keys(table, blocking))
-    for done, key in enumerate(keys):
-        progress(done, len(keys))
-        entries = _entries(key, days if key.dateless else _dated(days))
-        parts = _split(entries, blocking.max_word_block) if key.words else [entries]
-        found = [_distinct(some) for part in parts for some in _pairs_inside(part, size)]
-        codes = _distinct(np.concatenate([codes, *found]))
-    return decoded(codes, size)
+    size, keys = len(table.ids), list(_keys(table, blocking))
+    spans = _spans(_days(table), span_days)
+    found = [np.empty(0, np.int64)]
+    for number, days in enumerate(spans):
+        codes = found[0]
+        for done, key in enumerate(keys):
+            progress(number * len(keys) + done, len(spans) * len(keys))
+            codes = _distinct(np.concatenate([codes, *_under(key, days, blocking, size)]))
+        found.append(codes)
+    return decoded(_distinct(np.concatenate(found)), size)
+
+
+def _under(key: "_Key", days: Shows, blocking: Blocking, size: int) -> list[Ints]:
+    """Return the codes of the pairs that share a key on one of the days."""
+    entries = _entries(key, days if key.dateless else _dated(days))
+    parts = _split(entries, blocking.max_word_block) if key.words else [entries]
+    return [_distinct(codes) for part in parts for codes in _pairs_inside(part, size)]
 
 
 def _distinct(codes: Ints) -> Ints:
     """Return the codes sorted, each once; sorting is several times as fast as hashing here."""
     codes.sort()
-    result: Ints = codes[np.diff(codes, prepend=-1) != 0]
+    first = np.ones(len(codes), bool)
+    np.not_equal(codes[1:], codes[:-1], out=first[1:])
+    result: Ints = codes[first]
     return result
 
 
@@ -85,8 +100,18 @@ def _days(table: Table) -> Shows:
 
 
 def _dated(days: Shows) -> Shows:
-    dated = days.day != NO_DAY
-    return Shows(days.owner[dated], days.day[dated], days.start[dated])
+    return _some(days, days.day != NO_DAY)
+
+
+def _some(days: Shows, chosen: Bools) -> Shows:
+    return Shows(days.owner[chosen], days.day[chosen], days.start[chosen])
+
+
+def _spans(days: Shows, entries: int) -> list[Shows]:
+    """Return the days cut into spans of about as many entries; a pair on several days recurs."""
+    order = np.sort(days.day)
+    cuts = np.unique(np.append(order[::entries], order[-1:] + 1))
+    return [_some(days, (days.day >= a) & (days.day < b)) for a, b in pairwise(cuts)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,8 +159,9 @@ def merged_dates(listings: Sequence[Listing], tolerance: int) -> tuple[Choice, b
     """Return the union of the calendar entries and whether start times of a day conflict.
 
     Entries of one day (or one range) are merged. When two listings name start times of it of which
-    none is the same, the start named by most listings stays, the earliest of equals, and it is a
-    conflict when they are more than `tolerance` seconds apart; otherwise every named show stays.
+    none is the same, the shows of the listing that most others agree with stay, of equals the most
+    shows, then the earliest, and it is a conflict when they are more than `tolerance` seconds
+    apart; otherwise every named show stays.
     An entry without a start adds nothing to one with.
     """
     if len(listings) == 1 and len(listings[0].event_dates) == 1:
@@ -185,12 +186,16 @@ def _merged_span(named: list[list[EventDate]]) -> tuple[list[EventDate], int]:
     votes = [{entry.start for entry in entries if entry.start is not None} for entries in named]
     votes = [starts for starts in votes if starts]
     everything = [entry for entries in named for entry in entries]
-    starts = sorted({start for vote in votes for start in vote})
     agreed = all(one & two for one in votes for two in votes)
-    if not agreed:
-        winner = min(starts, key=lambda start: (-sum(start in vote for vote in votes), start))
-        return [_entry(everything, winner)], _apart(votes)
-    return [_entry(everything, start) for start in starts] or [_entry(everything, None)], 0
+    starts = set().union(*votes) if agreed else min(votes, key=lambda one: _standing(one, votes))
+    entries = [_entry(everything, start) for start in sorted(starts)] or [_entry(everything, None)]
+    return entries, 0 if agreed else _apart(votes)
+
+
+def _standing(starts: set[int], votes: list[set[int]]) -> tuple[int, int, list[int]]:
+    """Order what listings name: most supported, then most shows, then earliest, comes first."""
+    supported = sum(bool(starts & vote) for vote in votes)
+    return -supported, -len(starts), sorted(starts)
 
 
 def _apart(votes: list[set[int]]) -> int:

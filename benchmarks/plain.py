@@ -1,0 +1,325 @@
+"""The engine's formulas for one pair at a time, in plain Python: what one would write first.
+
+`compared` gives the four signals and the combined score of two listings that were
+prepared once. It is the yardstick of the engine's speed, and in the tests of its results.
+"""
+
+import math
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from rapidfuzz import fuzz
+
+from dedup_model.matching_config import (
+    Date,
+    Description,
+    Geo,
+    MatchingConfig,
+    Scoring,
+    Title,
+    TitleBlend,
+)
+from dedup_model.rules import weights_of
+from matcher_service.engine import place_signal as place
+from matcher_service.engine import text_signals as text
+from matcher_service.engine.columns import LONG_TEXT, Shows, Table, weighed_categories
+from matcher_service.engine.contrasts import contrary
+from matcher_service.engine.date_signal import DAY_MINUTES, SHIFTS
+from matcher_service.engine.words import Matrix
+
+Days = Mapping[int, list[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """The words of a text, numbered, with their weights and the sum of these."""
+
+    weights: Mapping[int, float]
+    mass: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """One prepared listing; words are numbers with their weights, days hold their start times."""
+
+    days: Days
+    nights: Days
+    city: str
+    city_head: str
+    city_share: float
+    is_short_city: bool
+    venue: str
+    venue_words: Weighed
+    street: str
+    point: tuple[float, float, float]
+    title: str
+    title_joined: str
+    title_words: Weighed
+    title_marks: str
+    found_words: frozenset[int]
+    text: str
+    text_plain: str
+    text_titles: int
+    text_words: Weighed
+    source: str
+    is_article: bool
+    is_entry: bool
+    categories: tuple[bool, ...]
+
+
+def plain_listings(table: Table) -> list[Plain]:
+    """Return the listings of a table, one by one."""
+    size = len(table.ids)
+    names = ("city", "city_head", "venue", "street", "title", "title_joined", "title_marks", "text")
+    texts = {
+        name: getattr(table, name).values[getattr(table, name).codes].tolist()
+        for name in (*names, "text_plain", "source")
+    }
+    lists = {
+        name: getattr(table, name).tolist()
+        for name in ("city_share", "is_short_city", "text_titles", "is_article", "is_entry")
+    }
+    words = {
+        name: [Weighed(row, sum(row.values())) for row in _rows(getattr(table, name).weights)]
+        for name in ("venue_words", "title_words", "text_words")
+    }
+    columns = texts | lists | words
+    columns |= {"days": _days(table.shows, size), "nights": _days(table.nights, size)}
+    columns |= {"found_words": list(map(frozenset, _rows(table.found_words)))}
+    columns |= {"point": list(map(tuple, table.point.tolist()))}
+    columns |= {"categories": list(map(tuple, table.categories.tolist()))}
+    return [Plain(**{name: column[row] for name, column in columns.items()}) for row in range(size)]
+
+
+def _days(shows: Shows, size: int) -> list[dict[int, list[float]]]:
+    days: list[dict[int, list[float]]] = [{} for _ in range(size)]
+    for owner, day, start in zip(
+        *(c.tolist() for c in (shows.owner, shows.day, shows.start)), strict=True
+    ):
+        days[owner].setdefault(day, []).append(start)
+    return days
+
+
+def _rows(matrix: Matrix) -> list[dict[int, float]]:
+    starts, columns, values = (one.tolist() for one in (matrix.indptr, matrix.indices, matrix.data))
+    spans = pairwise(starts)
+    return [dict(zip(columns[a:b], values[a:b], strict=True)) for a, b in spans]
+
+
+def compared(
+    one: Plain, other: Plain, config: MatchingConfig, weights: Sequence[Sequence[float]]
+) -> tuple[float, ...]:
+    """Return date, place, title, description and combined score, each in [0, 1].
+
+    `weights` are those of `weights_in`.
+    """
+    signals = (
+        _date(one, other, config.date),
+        _place(one, other, config.geo),
+        _title(one, other, config.title),
+        _description(one, other, config.description),
+    )
+    return (*signals, _combined(one, other, signals, config.scoring, weights))
+
+
+def weights_in(config: MatchingConfig) -> list[tuple[float, ...]]:
+    """Return the weights of the signals for each of `weighed_categories`, at the end for all others."""
+    return [weights_of(config, name) for name in (*weighed_categories(config), None)]
+
+
+def _date(one: Plain, other: Plain, settings: Date) -> float:
+    if not (one.days and other.days):
+        return settings.unknown_date_score
+    apart = bool(one.source and other.source) and one.source != other.source
+    plain = _agreement(one.days, other.days, settings, apart)
+    return round(max(plain, _agreement(one.nights, other.nights, settings, apart)), 9)
+
+
+def _agreement(one: Days, other: Days, settings: Date, apart: bool) -> float:
+    common = one.keys() & other.keys()
+    if not common:
+        return 0.0
+    best = sum(
+        max(_time(a, b, settings, apart) for a in one[day] for b in other[day]) for day in common
+    )
+    if min(one) == min(other):
+        shared = (len(common) / len(one) + len(common) / len(other)) / 2
+    else:
+        shared = len(common) / (len(one) + len(other) - len(common))
+    return best / len(common) * shared
+
+
+def _time(first: float, second: float, settings: Date, apart: bool) -> float:
+    distance = abs(first - second)
+    distance = min(distance, abs(DAY_MINUTES - distance))
+    factor = settings.unknown_time_factor if min(first, second) < 0 else _near(distance, settings)
+    if not apart:
+        return factor
+    near = distance <= settings.other_source_hours * 60
+    least = settings.other_source_factor if near else 0.0
+    return max(factor, settings.shifted_factor if distance in SHIFTS else least)
+
+
+def _near(distance: float, settings: Date) -> float:
+    low, middle = settings.time_tolerance_minutes, settings.time_close_minutes
+    gap = settings.time_gap_penalty_hours * 60
+    if distance <= low:
+        return 1.0
+    if distance > gap:
+        return settings.time_gap_penalty_factor
+    if distance <= middle:
+        return 1.0 + (settings.close_factor - 1.0) * (distance - low) / (middle - low)
+    share = (distance - middle) / (gap - middle)
+    return settings.close_factor + (settings.far_factor - settings.close_factor) * share
+
+
+def _place(one: Plain, other: Plain, settings: Geo) -> float:
+    names = _names(one, other, settings.venue_words_share) if one.venue and other.venue else -1.0
+    likeness = -1.0 if names < 0 else _stretched(names, place.NAME_FLOOR, place.NAME_CEILING)
+    if one.street and other.street:
+        ratio = _ratio(one.street, other.street)
+        likeness = max(likeness, _stretched(ratio, place.STREET_FLOOR, 1.0))
+    address = _address(one, other, likeness, settings.neutral_score)
+    distance = _kilometres(one.point, other.point)
+    least = min((c for c in (one.point[2], other.point[2]) if c == c), default=1.0)
+    if math.isnan(distance) or least < settings.min_confidence:
+        return round(address, 9)
+    near = max(0.0, 1.0 - distance / settings.max_distance_km)
+    unlike = 0 <= names < place.UNLIKE_NAME and likeness < place.UNLIKE_NAME
+    if unlike and distance < settings.venue_match_distance_km:
+        near *= settings.venue_mismatch_factor
+    unstated = math.isnan(one.point[2] + other.point[2])
+    return round((near + address) / 2 if unstated else near, 9)
+
+
+def _names(one: Plain, other: Plain, words_share: float) -> float:
+    sort = _ratio(one.venue, other.venue)
+    sets = _ratio(one.venue, other.venue, word_sets=True)
+    letters = (1 - place.WORD_SET_SHARE) * sort + place.WORD_SET_SHARE * max(sort, sets)
+    words = max(
+        _covered(one.venue_words, other.venue_words.weights),
+        _covered(other.venue_words, one.venue_words.weights),
+    )
+    return letters + words_share * (words - letters)
+
+
+def _address(one: Plain, other: Plain, likeness: float, neutral: float) -> float:
+    if not (one.city and other.city):
+        low, high = place.UNKNOWN_CITY_UNLIKE, place.UNKNOWN_CITY_ALIKE
+        middle = place.UNKNOWN_CITY
+    elif not _same_city(one, other):
+        low, high, middle = place.OTHER_CITY_UNLIKE, place.OTHER_CITY_ALIKE, place.OTHER_CITY
+    else:
+        twice = one.venue and other.venue and one.street and other.street
+        low = place.SAME_CITY_UNLIKE_TWICE if twice else place.SAME_CITY_UNLIKE
+        low += one.city_share * (min(low, place.UNKNOWN_CITY_UNLIKE) - low)
+        middle = place.SAME_CITY + one.city_share * (place.UNKNOWN_CITY - place.SAME_CITY)
+        high = 1.0
+    if likeness < 0:
+        return _stepped(middle, neutral)
+    least = _stepped(low, neutral)
+    return least + (_stepped(high, neutral) - least) * likeness
+
+
+def _same_city(one: Plain, other: Plain) -> bool:
+    short = one.is_short_city or other.is_short_city
+    return one.city == other.city or (one.city_head == other.city_head and short)
+
+
+def _stepped(share: float, neutral: float) -> float:
+    return neutral * (1 + share) if share < 0 else neutral + (1 - neutral) * share
+
+
+def _kilometres(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    a, b, c, d = (math.radians(value) for value in (*one[:2], *other[:2]))
+    half = math.sin((c - a) / 2) ** 2 + math.cos(a) * math.cos(c) * math.sin((d - b) / 2) ** 2
+    return 2 * place.EARTH_RADIUS_KM * math.asin(math.sqrt(half))
+
+
+def _title(one: Plain, other: Plain, settings: Title) -> float:
+    left = _covered(one.title_words, other.found_words)
+    right = _covered(other.title_words, one.found_words)
+    mean, better = (left + right) / 2, max(left, right)
+    share = settings.coverage_share
+    evidence = share * (mean + settings.one_sided_share * (better - mean))
+    evidence -= settings.left_over_penalty * max(0.0, 1.0 - better)
+    evidence += (1 - share) * _letters(one, other, settings)
+    score = _stretched(evidence, settings.evidence_floor, settings.evidence_ceiling)
+    if len(one.text_plain) >= LONG_TEXT and one.text_titles <= 2 and one.text == other.text:
+        score = max(score, settings.same_text_score)
+    differ = contrary(one.title_marks, other.title_marks)
+    return round(min(score, settings.contrast_score) if differ else score, 9)
+
+
+def _letters(one: Plain, other: Plain, settings: Title) -> float:
+    sort = max(_ratio(one.title, other.title), _ratio(one.title_joined, other.title_joined))
+    sets = _ratio(one.title, other.title, word_sets=True)
+    crossed = (one.is_article and other.is_entry) or (other.is_article and one.is_entry)
+    return _blend(sort, sets, settings.cross_source_type if crossed else settings)
+
+
+def _blend(sort: float, sets: float, settings: TitleBlend) -> float:
+    if sort < settings.blend_lower:
+        return sort
+    total = settings.primary_weight + settings.secondary_weight
+    inside = settings.primary_weight * min(sort, settings.blend_upper)
+    return max(sort, (inside + settings.secondary_weight * max(sets, sort)) / total)
+
+
+def _description(one: Plain, other: Plain, settings: Description) -> float:
+    if not (one.text and other.text):
+        known = one.text or other.text
+        return settings.one_missing_score if known else settings.both_missing_score
+    unlike = settings.unlike_score
+    worth = 1.0 if one.title == other.title else 2.0 / max(2, one.text_titles, other.text_titles)
+    return round(unlike + (1 - unlike) * _likeness(one, other) * worth, 9)
+
+
+def _likeness(one: Plain, other: Plain) -> float:
+    smaller, larger = sorted((one.text_words, other.text_words), key=lambda words: words.mass)
+    common = _covered(smaller, larger.weights)
+    short, long = sorted((one.text_plain, other.text_plain), key=len)
+    begins = len(short) >= LONG_TEXT and one.text != other.text and long.startswith(short)
+    if begins and common >= text.TEXT_WORDS_CEILING:
+        return 1.0
+    letters = _stretched(_ratio(one.text, other.text), text.TEXT_FLOOR, text.TEXT_CEILING)
+    return (letters + _stretched(common, 0.0, text.TEXT_WORDS_CEILING)) / 2
+
+
+def _combined(
+    one: Plain,
+    other: Plain,
+    signals: tuple[float, ...],
+    settings: Scoring,
+    weights: Sequence[Sequence[float]],
+) -> float:
+    both = enumerate(zip(one.categories, other.categories, strict=True))
+    used = weights[next((row for row, (a, b) in both if a and b), -1)]
+    pairs = zip(used, signals, strict=True)
+    mean = sum(weight * signal for weight, signal in pairs) / sum(used)
+    odds = _odds(one, other, settings)
+    return round(mean * odds / (1.0 - mean + mean * odds), 9)
+
+
+def _odds(one: Plain, other: Plain, settings: Scoring) -> float:
+    odds = 1.0
+    if one.source and other.source:
+        alike = one.source == other.source
+        odds = settings.same_source_odds if alike else settings.other_source_odds
+    if one.city and other.city and not _same_city(one, other):
+        odds *= settings.other_city_odds
+    return odds
+
+
+def _covered(words: Weighed, others: Container[int]) -> float:
+    common = sum(weight for word, weight in words.weights.items() if word in others)
+    return common / max(words.mass, place.TINY)
+
+
+def _ratio(one: str, other: str, *, word_sets: bool = False) -> float:
+    return (fuzz.token_set_ratio if word_sets else fuzz.ratio)(one, other) / 100.0
+
+
+def _stretched(value: float, floor: float, ceiling: float) -> float:
+    return min(1.0, max(0.0, (value - floor) / (ceiling - floor)))

@@ -45,20 +45,20 @@ def text(value: Any, field: str, note: Note) -> str | None:
     """
     if value is None:
         return None
+    if isinstance(value, str):
+        return _clean(value, field, note)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
         note(field, "number read as text")
-        value = str(value)
-    if not isinstance(value, str):
-        note(field, "dropped: not a text")
-        return None
-    return _clean(value, field, note)
+        return str(value)
+    note(field, "dropped: not a text")
+    return None
 
 
 def _clean(value: str, field: str, note: Note) -> str | None:
     if len(value) * 4 > MAX_TEXT_BYTES < len(value.encode(errors="replace")):
         raise UnreadableError(field, "longer than 64 KiB")
     if value.isprintable():
-        return None if value.strip() == "" else value
+        return None if value.isspace() or not value else value
     clean = _CONTROL.sub("", value)
     if clean != value:
         note(field, "control characters removed")

@@ -1,4 +1,4 @@
-.PHONY: demo test reliability check protos references bench quality images scan
+.PHONY: demo test reliability check protos references bench compare quality images scan
 
 PYTHON ?= python3
 VENV := .venv
@@ -43,6 +43,14 @@ bench: $(VENV)/ready
 	python benchmarks/engine.py pairs
 	python benchmarks/engine.py growth
 	python benchmarks/report.py
+
+$(VENV)/compare/ready: requirements/compare.txt
+	$(PYTHON) -m venv $(VENV)/compare
+	$(VENV)/compare/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/compare.txt
+	touch $@
+
+compare: $(VENV)/ready $(VENV)/compare/ready
+	python benchmarks/splink_compare.py $(VENV)/compare/bin/python
 
 quality: $(VENV)/ready
 	python benchmarks/quality.py --into docs/quality.md

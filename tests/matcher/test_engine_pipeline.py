@@ -85,28 +85,6 @@ def test_the_order_of_input_changes_nothing(order: random.Random) -> None:
     assert without_positions(run(raw)) == without_positions(run(BATCH))
 
 
-def test_the_hash_seed_changes_nothing() -> None:
-    code = (
-        "import json, sys; from dataclasses import asdict;"
-        "from dedup_model.matching_config import MatchingConfig;"
-        "from matcher_service.engine.pipeline import deduplicate;"
-        "raw = json.load(sys.stdin);"
-        "print(json.dumps(asdict(deduplicate(raw, MatchingConfig(), 0, lambda *_: None))))"
-    )
-    outputs = [
-        subprocess.run(
-            [sys.executable, "-c", code],
-            input=json.dumps(BATCH),
-            env=os.environ | {"PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in ("1", "2")
-    ]
-    assert outputs[0] == outputs[1] != ""
-
-
 def test_an_empty_batch_gives_nothing() -> None:
     found = run([])
     assert (found.events, found.decisions) == ((), ())

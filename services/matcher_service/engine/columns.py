@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dedup_model.matching_config import MatchingConfig
 from matcher_service.engine.listing import EventDate, Listing
-from matcher_service.engine.normalise import Cities, Titles, city_head, fold
+from matcher_service.engine.normalise import city_head, fold
 from matcher_service.engine.prepare import Forms, Parts, Prepared, parts_of
 from matcher_service.engine.words import (
     Matrix,
@@ -125,7 +125,7 @@ def table_of(
     listings: Sequence[Listing], config: MatchingConfig, progress: Callable[[int], None]
 ) -> Table:
     """Prepare the listings, which are sorted by id; `progress` hears how many are done."""
-    forms = Forms(Titles(config.text), Cities(config.text.city_aliases), config.text)
+    forms = Forms(config.text)
     prepared = []
     for done, listing in enumerate(listings):
         if done % 1000 == 0:

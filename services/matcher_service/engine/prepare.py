@@ -41,9 +41,9 @@ class Prepared:
 class Forms:
     """The normal forms of listings; places and categories repeat, and are normalised once."""
 
-    def __init__(self, titles: Titles, cities: Cities, tables: TextTables) -> None:
-        self._titles, self._cities = titles, cities
-        self.synonyms = titles.synonyms
+    def __init__(self, tables: TextTables) -> None:
+        self._titles, self._cities = Titles(tables), Cities(tables.city_aliases)
+        self.synonyms = self._titles.synonyms
         self._contrasts = Contrasts(tables.contrasts)
         self._vague = frozenset(map(fold, tables.vague_places))
         self._place = cache(self._named)

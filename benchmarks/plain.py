@@ -11,19 +11,11 @@ from itertools import pairwise
 
 from rapidfuzz import fuzz
 
-from dedup_model.matching_config import (
-    Date,
-    Description,
-    Geo,
-    MatchingConfig,
-    Scoring,
-    Title,
-    TitleBlend,
-)
+from dedup_model.matching_config import MatchingConfig, Scoring
 from dedup_model.rules import weights_of
+from dedup_model.signal_settings import Date, Description, Geo, Title, TitleBlend
 from matcher_service.engine import place_signal as place
-from matcher_service.engine import text_signals as text
-from matcher_service.engine.columns import LONG_TEXT, Shows, Table, weighed_categories
+from matcher_service.engine.columns import Shows, Table, weighed_categories
 from matcher_service.engine.contrasts import contrary
 from matcher_service.engine.date_signal import DAY_MINUTES, SHIFTS
 from matcher_service.engine.words import Matrix
@@ -61,6 +53,7 @@ class Plain:
     text: str
     text_plain: str
     text_titles: int
+    is_long_text: bool
     text_words: Weighed
     source: str
     is_article: bool
@@ -78,7 +71,14 @@ def plain_listings(table: Table) -> list[Plain]:
     }
     lists = {
         name: getattr(table, name).tolist()
-        for name in ("city_share", "is_short_city", "text_titles", "is_article", "is_entry")
+        for name in (
+            "city_share",
+            "is_short_city",
+            "text_titles",
+            "is_long_text",
+            "is_article",
+            "is_entry",
+        )
     }
     words = {
         name: [Weighed(row, sum(row.values())) for row in _rows(getattr(table, name).weights)]
@@ -175,60 +175,57 @@ def _near(distance: float, settings: Date) -> float:
 
 
 def _place(one: Plain, other: Plain, settings: Geo) -> float:
-    names = _names(one, other, settings.venue_words_share) if one.venue and other.venue else -1.0
-    likeness = -1.0 if names < 0 else _stretched(names, place.NAME_FLOOR, place.NAME_CEILING)
+    names = _names(one, other, settings) if one.venue and other.venue else -1.0
+    likeness = (
+        -1.0 if names < 0 else _stretched(names, settings.venue_floor, settings.venue_ceiling)
+    )
     if one.street and other.street:
         ratio = _ratio(one.street, other.street)
-        likeness = max(likeness, _stretched(ratio, place.STREET_FLOOR, 1.0))
-    address = _address(one, other, likeness, settings.neutral_score)
+        likeness = max(likeness, _stretched(ratio, settings.street_floor, 1.0))
+    address = _address(one, other, likeness, settings)
     distance = _kilometres(one.point, other.point)
     least = min((c for c in (one.point[2], other.point[2]) if c == c), default=1.0)
     if math.isnan(distance) or least < settings.min_confidence:
         return round(address, 9)
     near = max(0.0, 1.0 - distance / settings.max_distance_km)
-    unlike = 0 <= names < place.UNLIKE_NAME and likeness < place.UNLIKE_NAME
+    unlike = 0 <= names < settings.unlike_venue_score > likeness
     if unlike and distance < settings.venue_match_distance_km:
         near *= settings.venue_mismatch_factor
     unstated = math.isnan(one.point[2] + other.point[2])
     return round((near + address) / 2 if unstated else near, 9)
 
 
-def _names(one: Plain, other: Plain, words_share: float) -> float:
+def _names(one: Plain, other: Plain, settings: Geo) -> float:
     sort = _ratio(one.venue, other.venue)
     sets = _ratio(one.venue, other.venue, word_sets=True)
-    letters = (1 - place.WORD_SET_SHARE) * sort + place.WORD_SET_SHARE * max(sort, sets)
+    share = settings.venue_word_sets_share
+    letters = (1 - share) * sort + share * max(sort, sets)
     words = max(
         _covered(one.venue_words, other.venue_words.weights),
         _covered(other.venue_words, one.venue_words.weights),
     )
-    return letters + words_share * (words - letters)
+    return letters + settings.venue_words_share * (words - letters)
 
 
-def _address(one: Plain, other: Plain, likeness: float, neutral: float) -> float:
+def _address(one: Plain, other: Plain, likeness: float, settings: Geo) -> float:
     if not (one.city and other.city):
-        low, high = place.UNKNOWN_CITY_UNLIKE, place.UNKNOWN_CITY_ALIKE
-        middle = place.UNKNOWN_CITY
+        low, high = settings.unknown_city_unlike_score, settings.unknown_city_alike_score
+        middle = settings.neutral_score
     elif not _same_city(one, other):
-        low, high, middle = place.OTHER_CITY_UNLIKE, place.OTHER_CITY_ALIKE, place.OTHER_CITY
+        low, high = settings.other_city_unlike_score, settings.other_city_alike_score
+        middle = settings.other_city_score
     else:
         twice = one.venue and other.venue and one.street and other.street
-        low = place.SAME_CITY_UNLIKE_TWICE if twice else place.SAME_CITY_UNLIKE
-        low += one.city_share * (min(low, place.UNKNOWN_CITY_UNLIKE) - low)
-        middle = place.SAME_CITY + one.city_share * (place.UNKNOWN_CITY - place.SAME_CITY)
-        high = 1.0
-    if likeness < 0:
-        return _stepped(middle, neutral)
-    least = _stepped(low, neutral)
-    return least + (_stepped(high, neutral) - least) * likeness
+        low = settings.same_city_unlike_twice_score if twice else settings.same_city_unlike_score
+        low += one.city_share * (min(low, settings.unknown_city_unlike_score) - low)
+        middle, high = settings.same_city_score, 1.0
+        middle += one.city_share * (settings.neutral_score - middle)
+    return middle if likeness < 0 else low + (high - low) * likeness
 
 
 def _same_city(one: Plain, other: Plain) -> bool:
     short = one.is_short_city or other.is_short_city
     return one.city == other.city or (one.city_head == other.city_head and short)
-
-
-def _stepped(share: float, neutral: float) -> float:
-    return neutral * (1 + share) if share < 0 else neutral + (1 - neutral) * share
 
 
 def _kilometres(one: tuple[float, ...], other: tuple[float, ...]) -> float:
@@ -246,7 +243,7 @@ def _title(one: Plain, other: Plain, settings: Title) -> float:
     evidence -= settings.left_over_penalty * max(0.0, 1.0 - better)
     evidence += (1 - share) * _letters(one, other, settings)
     score = _stretched(evidence, settings.evidence_floor, settings.evidence_ceiling)
-    if len(one.text_plain) >= LONG_TEXT and one.text_titles <= 2 and one.text == other.text:
+    if one.is_long_text and one.text_titles <= 2 and one.text == other.text:
         score = max(score, settings.same_text_score)
     differ = contrary(one.title_marks, other.title_marks)
     return round(min(score, settings.contrast_score) if differ else score, 9)
@@ -273,18 +270,20 @@ def _description(one: Plain, other: Plain, settings: Description) -> float:
         return settings.one_missing_score if known else settings.both_missing_score
     unlike = settings.unlike_score
     worth = 1.0 if one.title == other.title else 2.0 / max(2, one.text_titles, other.text_titles)
-    return round(unlike + (1 - unlike) * _likeness(one, other) * worth, 9)
+    return round(unlike + (1 - unlike) * _likeness(one, other, settings) * worth, 9)
 
 
-def _likeness(one: Plain, other: Plain) -> float:
+def _likeness(one: Plain, other: Plain, settings: Description) -> float:
     smaller, larger = sorted((one.text_words, other.text_words), key=lambda words: words.mass)
     common = _covered(smaller, larger.weights)
     short, long = sorted((one.text_plain, other.text_plain), key=len)
-    begins = len(short) >= LONG_TEXT and one.text != other.text and long.startswith(short)
-    if begins and common >= text.TEXT_WORDS_CEILING:
+    begins = one.is_long_text and other.is_long_text and long.startswith(short)
+    if begins and short != long and common >= settings.words_ceiling:
         return 1.0
-    letters = _stretched(_ratio(one.text, other.text), text.TEXT_FLOOR, text.TEXT_CEILING)
-    return (letters + _stretched(common, 0.0, text.TEXT_WORDS_CEILING)) / 2
+    letters = _stretched(
+        _ratio(one.text, other.text), settings.letters_floor, settings.letters_ceiling
+    )
+    return (letters + _stretched(common, 0.0, settings.words_ceiling)) / 2
 
 
 def _combined(

@@ -24,7 +24,7 @@ from synthetic import Spec
 from dedup_cli.worst_errors import pairs_of
 from dedup_model.matching_config import MatchingConfig
 from matcher_service.engine.listing import Listing
-from matcher_service.engine.normalise import words_of
+from matcher_service.engine.normalise import fold, words_of
 from matcher_service.engine.pipeline import deduplicate
 from matcher_service.engine.prepare import Forms
 from matcher_service.engine.records import read
@@ -34,6 +34,7 @@ SIZES = (5_000, 20_000)
 CELL_DEGREES = 0.1
 CHILD = Path(__file__).with_name("splink_run.py")
 CONFIG = MatchingConfig()
+EMPTY_WORDS = frozenset(map(fold, CONFIG.text.function_words))
 
 
 def main(python: str, sizes: list[int]) -> None:
@@ -101,7 +102,7 @@ def _row(one: Listing, forms: Forms) -> dict[str, Any]:
     return {
         "unique_id": one.id,
         "title": form.title,
-        "words": words_of(form.title),
+        "words": words_of(form.title, EMPTY_WORDS),
         "venue": form.venue or None,
         "city": form.city or None,
         "first_day": str(first.date) if first else None,

@@ -141,3 +141,30 @@ class TextTables(Section):
         max_length=100,
         description="Groups of words of which titles of one event do not name different ones.",
     )  # fmt: skip
+    lettered_words: list[Text] = Field(
+        default=[
+            "abteilung", "class", "course", "group", "gruppe", "klasse", "kurs", "part", "team",
+            "teil",
+        ],
+        max_length=100,
+        description="Words behind which a single letter tells titles apart: Group A.",
+    )  # fmt: skip
+    status_markers: list[Text] = Field(
+        default=[
+            "abgesagt", "abgesetzt", "entfällt", "entfallen", "fällt aus", "fällt leider aus",
+            "verschoben", "verlegt", "ausverkauft", "ausgebucht", "cancelled", "canceled",
+            "postponed", "rescheduled", "sold out",
+        ],
+        max_length=100,
+        description="Words in a title that say what became of the event; not part of its name.",
+    )  # fmt: skip
+    function_words: list[Text] = Field(
+        default=[
+            "a", "ab", "am", "an", "and", "as", "at", "auf", "aus", "bei", "beim", "by", "das",
+            "dem", "den", "der", "des", "die", "ein", "eine", "einem", "einen", "einer", "for",
+            "from", "für", "im", "in", "ins", "ist", "mit", "nach", "oder", "of", "on", "or", "the",
+            "to", "über", "um", "und", "unter", "vom", "von", "vor", "with", "zu", "zum", "zur",
+        ],
+        max_length=1000,
+        description="Words that say nothing about which event it is.",
+    )  # fmt: skip

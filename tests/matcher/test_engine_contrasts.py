@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from dedup_model.matching_config import MatchingConfig
-from dedup_model.text_tables import Contrast
+from dedup_model.text_tables import Contrast, TextTables
 from matcher_service.engine.contrasts import Contrasts, contrary
 from matcher_service.engine.normalise import Titles
 from matcher_service.engine.pipeline import deduplicate
 
 CONFIG = MatchingConfig()
-TITLES, CONTRASTS = Titles(CONFIG.text), Contrasts(CONFIG.text.contrasts)
+TITLES, CONTRASTS = Titles(CONFIG.text), Contrasts(CONFIG.text)
 TEXT = "The club offers courses for everybody, please bring a mat and warm clothes with you."
 
 
@@ -60,10 +60,13 @@ def test_years_one_sided_words_and_other_groups_do_not(one: str, other: str) -> 
 
 
 def test_the_groups_are_those_of_the_settings() -> None:
-    contrasts = Contrasts([Contrast(words=["red scarlet", "blue"]), Contrast()])
+    groups = [Contrast(words=["red scarlet", "blue"]), Contrast()]
+    contrasts = Contrasts(TextTables(contrasts=groups, lettered_words=["Gleis"]))
     assert differ("The red hall", "The blue hall", contrasts)
     assert not differ("The red hall", "The scarlet hall", contrasts)
     assert not differ("Judo for children", "Judo for adults", contrasts)
+    assert differ("Gleis A", "Gleis B", contrasts)
+    assert not differ("Gruppe A", "Gruppe B", contrasts)
 
 
 def event(name: str, title: str, **more: Any) -> dict[str, Any]:

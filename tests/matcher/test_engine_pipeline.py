@@ -1,10 +1,7 @@
 """Whole batches: one sentence from listings to events, whatever the order and the hash seed."""
 
 import json
-import os
 import random
-import subprocess
-import sys
 from dataclasses import asdict
 from itertools import combinations
 from typing import Any

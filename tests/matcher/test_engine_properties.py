@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedup_model.matching_config import MatchingConfig, Title
+from dedup_model.matching_config import MatchingConfig
+from dedup_model.signal_settings import Title
 from matcher_service.engine.blocking import Pairs
 from matcher_service.engine.columns import table_of
 from matcher_service.engine.records import read

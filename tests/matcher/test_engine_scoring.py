@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dedup_model.matching_config import Date, MatchingConfig
+from dedup_model.matching_config import MatchingConfig
+from dedup_model.signal_settings import Date
 from matcher_service.engine.blocking import Pairs
 from matcher_service.engine.columns import table_of
 from matcher_service.engine.date_signal import time_factors

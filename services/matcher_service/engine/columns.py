@@ -31,12 +31,6 @@ Bools: TypeAlias = NDArray[np.bool_]
 UNKNOWN_TIME = -1
 NO_DAY = 0
 """The day of a listing without any date: it shares it with other dateless listings only."""
-NIGHT_MINUTES = 180
-"""Shows before 03:00 also count as the evening before."""
-LONG_TEXT = 40
-"""Characters from which on a text that begins the other is the same text, cut off."""
-OWN_PLACE_WEIGHT = 0.25
-"""Weight of a title word that only repeats the listing's city or venue."""
 
 
 def rounded(values: Any) -> Floats:
@@ -133,32 +127,35 @@ def table_of(
         prepared.append(forms.prepared(listing))
     synonyms = forms.synonyms
     weighed = [synonyms.text(fold(name)) for name in weighed_categories(config)]
-    return _table(listings, prepared, weighed)
+    return _table(listings, prepared, weighed, config)
 
 
-def _table(listings: Sequence[Listing], rows: list[Prepared], weighed: list[str]) -> Table:
-    parts = parts_of(rows)
+def _table(
+    listings: Sequence[Listing], rows: list[Prepared], weighed: list[str], config: MatchingConfig
+) -> Table:
+    parts = parts_of(rows, config.text)
     title, text = (
         _texts(_sorted_words(value) for value in column)
         for column in ([row.title for row in rows], [row.text for row in rows])
     )
     heads = _texts(city_head(row.city) for row in rows)
     title_index, venue_index = index_of(parts.title), index_of(parts.venue)
+    factor, long = config.title.own_place_factor, config.description.long_characters
     return Table(
         ids=tuple(listing.id for listing in listings),
-        shows=_shows(listings, late=False),
-        nights=_shows(listings, late=True),
+        shows=_shows(listings, 0),
+        nights=_shows(listings, config.date.night_minutes * 60),
         city=_texts(row.city for row in rows),
         city_head=heads,
         city_share=shares_of(heads.codes),
         is_short_city=np.array([row.city == city_head(row.city) for row in rows], bool),
         venue=_texts(_sorted_words(row.venue) for row in rows),
-        venue_words=words_in(parts.venue, venue_index, _own_city(rows, parts.venue)),
+        venue_words=words_in(parts.venue, venue_index, _own_city(rows, parts.venue, factor)),
         street=_texts(row.street for row in rows),
         point=_points(listings),
         title=title,
         title_joined=_texts(row.title.replace(" ", "") for row in rows),
-        title_words=words_in(parts.title, title_index, _own_places(parts)),
+        title_words=words_in(parts.title, title_index, _own_places(parts, factor)),
         title_vocabulary=tuple(title_index),
         title_marks=_texts(row.marks for row in rows),
         found_words=matrix_of(
@@ -171,7 +168,7 @@ def _table(listings: Sequence[Listing], rows: list[Prepared], weighed: list[str]
         source=_sources(listings),
         is_article=np.array([listing.source_type == "artikel" for listing in listings], bool),
         is_entry=np.array([listing.source_type == "terminliste" for listing in listings], bool),
-        is_long_text=np.array([len(row.text) >= LONG_TEXT for row in rows], bool),
+        is_long_text=np.array([len(row.text) >= long for row in rows], bool),
         categories=_flags([row.categories for row in rows], weighed),
     )
 
@@ -208,19 +205,19 @@ def _sources(listings: Sequence[Listing]) -> Texts:
     return _texts(codes if len({code for code in codes if code}) > 1 else [""] * len(codes))
 
 
-def _own_places(parts: Parts) -> Floats:
+def _own_places(parts: Parts, factor: float) -> Floats:
     """Return a factor a title word: low where it repeats the listing's own city or venue."""
-    return _lowered(zip(parts.title, parts.place(), strict=True))
+    return _lowered(zip(parts.title, parts.place(), strict=True), factor)
 
 
-def _own_city(rows: list[Prepared], venues: list[list[str]]) -> Floats:
+def _own_city(rows: list[Prepared], venues: list[list[str]], factor: float) -> Floats:
     """Return a factor a venue word: low where it repeats the listing's own city."""
     cities = [[stem(word) for word in row.city.split()] for row in rows]
-    return _lowered(zip(venues, cities, strict=True))
+    return _lowered(zip(venues, cities, strict=True), factor)
 
 
-def _lowered(rows: Iterable[tuple[list[str], Container[str]]]) -> Floats:
-    factors = (OWN_PLACE_WEIGHT if word in own else 1.0 for words, own in rows for word in words)
+def _lowered(rows: Iterable[tuple[list[str], Container[str]]], factor: float) -> Floats:
+    factors = (factor if word in own else 1.0 for words, own in rows for word in words)
     return np.fromiter(factors, np.float64)
 
 
@@ -233,24 +230,24 @@ def _points(listings: Sequence[Listing]) -> Floats:
     return points
 
 
-def _shows(listings: Sequence[Listing], *, late: bool) -> Shows:
+def _shows(listings: Sequence[Listing], night: int) -> Shows:
     rows = array("q")
     for owner, listing in enumerate(listings):
-        days = {show for entry in listing.event_dates for show in _days(entry, late)}
+        days = {show for entry in listing.event_dates for show in _days(entry, night)}
         for show in sorted(days):
             rows.extend((owner, *show))
     columns = np.array(rows, np.int64).reshape(-1, 3)
     return Shows(columns[:, 0], columns[:, 1], columns[:, 2] / 60.0)
 
 
-def _days(entry: EventDate, late: bool) -> Iterable[tuple[int, int]]:
+def _days(entry: EventDate, night: int) -> Iterable[tuple[int, int]]:
     """Yield day and start in seconds of every day of an entry.
 
-    A start of exactly 00:00 is unknown: feeds write it for whole days. With `late`, a start in the
-    first hours belongs to the evening before.
+    A start of exactly 00:00 is unknown: feeds write it for whole days. A start in the first `night`
+    seconds belongs to the evening before.
     """
     first, last = entry.date.toordinal(), (entry.end_date or entry.date).toordinal()
     start = entry.start or UNKNOWN_TIME * 60
-    if late and 0 < start < NIGHT_MINUTES * 60:
+    if 0 < start < night:
         first, last, start = first - 1, last - 1, start + 86400
     return ((day, start) for day in range(first, last + 1))

@@ -5,25 +5,22 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
-from dedup_model.text_tables import Contrast
+from dedup_model.text_tables import TextTables
 from matcher_service.engine.normalise import fold
 
 NUMBER, LETTER = "number", "letter"
 _NUMERALS = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
 _YEAR = re.compile(r"\b(?:19|20)\d\d(?: \d\d)?\b")
 """A year or a season (2025/26): sources add it or not."""
-_LETTERED = frozenset(
-    ["abteilung", "class", "course", "group", "gruppe", "klasse", "kurs", "part", "team", "teil"]
-)
-"""Words that a letter counts behind."""
 
 
 class Contrasts:
-    """The words of the settings that exclude each other."""
+    """The words of the settings that tell titles apart."""
 
-    def __init__(self, groups: Iterable[Contrast]) -> None:
+    def __init__(self, tables: TextTables) -> None:
+        self._lettered = frozenset(map(fold, tables.lettered_words))
         self._marks: Mapping[str, list[str]] = defaultdict(list)
-        for number, group in enumerate(groups):
+        for number, group in enumerate(tables.contrasts):
             for entry in group.words:
                 words = fold(entry).split()
                 for word in words:
@@ -34,13 +31,13 @@ class Contrasts:
         words = _YEAR.sub(" ", folded).split()
         numbers = {_NUMERALS.get(word, word) for word in words}
         found = {f"{NUMBER}:{word}" for word in numbers if word.isdigit()}
-        found |= {f"{LETTER}:{word}" for word in _letters(words)}
+        found |= {f"{LETTER}:{word}" for word in self._letters(words)}
         found |= {mark for word in words for mark in self._marks.get(word, ())}
         return " ".join(sorted(found))
 
-
-def _letters(words: list[str]) -> Iterable[str]:
-    return (word for before, word in pairwise(words) if before in _LETTERED and len(word) == 1)
+    def _letters(self, words: list[str]) -> Iterable[str]:
+        pairs = pairwise(words)
+        return (word for before, word in pairs if before in self._lettered and len(word) == 1)
 
 
 def contrary(one: str, other: str) -> bool:

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from dedup_model.matching_config import Date
+from dedup_model.signal_settings import Date
 from matcher_service.engine.blocking import Pairs
 from matcher_service.engine.columns import Bools, Floats, Ints, Shows, Table, rounded
 

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from dedup_model.text_tables import CityAlias, PrefixSeparator, TextTables, TitlePrefix
@@ -10,61 +11,6 @@ from dedup_model.text_tables import Synonyms as SynonymGroup
 
 MIN_PART_LENGTH = 5
 """Characters a variant needs to count as a part of a compound; shorter ones match whole words."""
-
-FUNCTION_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "am",
-        "and",
-        "as",
-        "at",
-        "auf",
-        "aus",
-        "bei",
-        "beim",
-        "by",
-        "das",
-        "dem",
-        "den",
-        "der",
-        "des",
-        "die",
-        "ein",
-        "eine",
-        "einem",
-        "einen",
-        "einer",
-        "fuer",
-        "for",
-        "from",
-        "im",
-        "in",
-        "mit",
-        "nach",
-        "of",
-        "on",
-        "or",
-        "oder",
-        "the",
-        "to",
-        "und",
-        "um",
-        "unter",
-        "vom",
-        "von",
-        "vor",
-        "with",
-        "zu",
-        "zum",
-        "zur",
-        "ueber",
-        "ab",
-        "ins",
-        "ist",
-    ]
-)
-"""German and English words that say nothing about which event it is."""
 
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "ø": "o"})
 _COMMON_SPELLINGS = (
@@ -81,10 +27,6 @@ _APOSTROPHES = re.compile("['`\u00b4\u2018\u2019\u02bc]")
 _NOT_WORD = re.compile(r"[\W_]+")
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _MOJIBAKE = re.compile("[\u00c2\u00c3\u00e2][\u0080-\u00ff\u0152-\u017e\u2013-\u2122]")
-_MARKERS = re.compile(
-    r"\b(?:abgesagt|abgesetzt|entfaellt|entfallen|faellt (?:leider )?aus|verschoben|verlegt|"
-    r"ausverkauft|ausgebucht|cancelled|canceled|postponed|rescheduled|sold out)\b"
-)
 _YEAR = re.compile(r"(?<=\w) (?:19|20)\d\d$")
 _ZIP_CODE = re.compile(r"^(?:[a-z]{1,2} )?\d{4,5} (?=\D)")
 _DASHES = (" - ", " -- ", " – ", " — ")  # noqa: RUF001 - the dashes people type
@@ -215,12 +157,13 @@ class Titles:
             start.casefold() for prefix in tables.prefixes for start in _spellings(prefix)
         )
         self.synonyms = Synonyms(tables.synonyms)
+        self._markers = _any_of(filter(None, map(fold, tables.status_markers)))
 
     def normal(self, title: str) -> Title:
         """Return the normal form; a title that is all prefix, marker or year keeps it."""
         folded = fold(self._stripped(title)) or fold(title) or title.casefold()
-        markers = tuple(dict.fromkeys(_MARKERS.findall(folded)))
-        name = " ".join(_MARKERS.sub(" ", folded).split()) if markers else folded
+        markers = tuple(dict.fromkeys(self._markers.findall(folded)))
+        name = " ".join(self._markers.sub(" ", folded).split()) if markers else folded
         year = _YEAR.search(name or folded)
         text = _YEAR.sub("", name or folded)
         return Title(self.synonyms.text(text), markers, year[0].strip() if year else "")
@@ -235,6 +178,12 @@ class Titles:
             (n for n in range(len(title) + 1) if title[:n].casefold() == start), 0
         )  # fmt: skip
         return title[length:].strip()
+
+
+def _any_of(phrases: Iterable[str]) -> re.Pattern[str]:
+    """Return a pattern of whole words that finds the longest of some phrases."""
+    listed = "|".join(sorted(map(re.escape, phrases), key=lambda phrase: (-len(phrase), phrase)))
+    return re.compile(rf"\b(?:{listed})\b" if listed else r"(?!)")
 
 
 def _spellings(prefix: TitlePrefix) -> list[str]:
@@ -276,10 +225,10 @@ def city_head(city: str) -> str:
     return " ".join(words[:length])
 
 
-def words_of(folded: str) -> list[str]:
+def words_of(folded: str, function_words: AbstractSet[str]) -> list[str]:
     """Return the distinct words of a folded text, sorted; function words only when alone."""
     words = set(folded.split())
-    return sorted(words - FUNCTION_WORDS or words)
+    return sorted(words - function_words or words)
 
 
 def venue_name(venue: str, cities: set[str], vague: frozenset[str]) -> str:

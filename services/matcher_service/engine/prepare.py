@@ -44,7 +44,7 @@ class Forms:
     def __init__(self, tables: TextTables) -> None:
         self._titles, self._cities = Titles(tables), Cities(tables.city_aliases)
         self.synonyms = self._titles.synonyms
-        self._contrasts = Contrasts(tables.contrasts)
+        self._contrasts = Contrasts(tables)
         self._vague = frozenset(map(fold, tables.vague_places))
         self._place = cache(self._named)
         self._street = cache(_street)
@@ -102,11 +102,12 @@ class Parts:
         return ({*one, *two} for one, two in zip(self.venue, self.city, strict=True))
 
 
-def parts_of(rows: list[Prepared]) -> Parts:
+def parts_of(rows: list[Prepared], tables: TextTables) -> Parts:
     """Split the words of all listings by the stems that stand alone in one of them."""
+    empty = frozenset(map(fold, tables.function_words))
     named = {name for row in rows for name in (row.title, row.text, row.venue)}
-    compounds = Compounds({word for name in named for word in words_of(name)})
-    of_words = cache(lambda name: compounds.parts(words_of(name)))
+    compounds = Compounds({word for name in named for word in words_of(name, empty)})
+    of_words = cache(lambda name: compounds.parts(words_of(name, empty)))
     of_all = cache(lambda name: compounds.parts(name.split()))
     return Parts(
         [of_words(row.title) for row in rows],

@@ -8,10 +8,9 @@ import numpy as np
 from rapidfuzz import fuzz
 from rapidfuzz.process import cpdist
 
-from dedup_model.matching_config import Description, Title, TitleBlend
+from dedup_model.signal_settings import Description, Title, TitleBlend
 from matcher_service.engine.blocking import Pairs
 from matcher_service.engine.columns import (
-    LONG_TEXT,
     Bools,
     Floats,
     Ints,
@@ -25,11 +24,6 @@ from matcher_service.engine.contrasts import contrary
 from matcher_service.engine.words import Matrix
 
 Scorer: TypeAlias = Callable[..., float]
-
-TEXT_FLOOR, TEXT_CEILING = 0.4, 0.9
-"""The same for word-sorted descriptions: two German texts on anything reach about 0.4."""
-TEXT_WORDS_CEILING = 0.8
-"""Share of the shorter description's rare words that counts as all of them."""
 
 
 def title_scores(table: Table, pairs: Pairs, settings: Title) -> Floats:
@@ -143,7 +137,7 @@ def description_scores(table: Table, pairs: Pairs, settings: Description) -> Flo
     both = np.flatnonzero(known[0] & known[1])
     if len(both):
         known_pairs = Pairs(pairs.left[both], pairs.right[both])
-        likeness = _text_scores(table, known_pairs) * _own_words(table, known_pairs)
+        likeness = _text_scores(table, known_pairs, settings) * _own_words(table, known_pairs)
         scores[both] = settings.unlike_score + (1 - settings.unlike_score) * likeness
     return rounded(scores)
 
@@ -159,24 +153,25 @@ def _own_words(table: Table, pairs: Pairs) -> Floats:
     return np.where(other_title, worth, 1.0)
 
 
-def _text_scores(table: Table, pairs: Pairs) -> Floats:
+def _text_scores(table: Table, pairs: Pairs, settings: Description) -> Floats:
     words = table.text_words
     mass = np.minimum(words.mass[pairs.left], words.mass[pairs.right])
     common = shared(words.weights, words.presence, pairs.left, pairs.right) / mass
     likeness = similarities(table.text, pairs)
-    scores = (
-        stretched(likeness, TEXT_FLOOR, TEXT_CEILING) + stretched(common, 0.0, TEXT_WORDS_CEILING)
-    ) / 2
-    return np.where(_begins(table.text_plain, pairs, common >= TEXT_WORDS_CEILING), 1.0, scores)
+    letters = stretched(likeness, settings.letters_floor, settings.letters_ceiling)
+    scores = (letters + stretched(common, 0.0, settings.words_ceiling)) / 2
+    return np.where(_begins(table, pairs, common >= settings.words_ceiling), 1.0, scores)
 
 
-def _begins(texts: Texts, pairs: Pairs, likely: Bools) -> Bools:
-    """Tell where one text begins the other; a loop, over the few pairs of distinct texts likely to."""
+def _begins(table: Table, pairs: Pairs, likely: Bools) -> Bools:
+    """Tell where one long text begins the other; a loop, over the few pairs of texts likely to."""
     begins = np.zeros(len(pairs), bool)
+    texts, long = table.text_plain, table.is_long_text
     left, right = texts.codes[pairs.left], texts.codes[pairs.right]
-    for row in np.flatnonzero(likely & (left != right)):
+    likely = likely & (left != right) & long[pairs.left] & long[pairs.right]
+    for row in np.flatnonzero(likely):
         first, second = sorted((texts.values[left[row]], texts.values[right[row]]), key=len)
-        begins[row] = len(first) >= LONG_TEXT and second.startswith(first)
+        begins[row] = second.startswith(first)
     return begins
 
 

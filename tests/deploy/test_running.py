@@ -215,6 +215,23 @@ def test_the_dashboard_is_delivered_whole() -> None:
     assert config_map["metadata"]["labels"]["grafana_dashboard"] == "1"
 
 
+def test_panels_of_the_dashboard_stand_side_by_side() -> None:
+    panels = dashboard()["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken = [
+        (x, y)
+        for place in (panel["gridPos"] for panel in panels)
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(set(taken)) == len(taken)
+    assert max(x for x, _ in taken) < 24
+    for panel in panels:
+        refs = [target["refId"] for target in panel["targets"]]
+        assert len(set(refs)) == len(refs)
+        assert panel["datasource"]["uid"] == "${datasource}"
+
+
 @pytest.fixture
 async def in_cluster(
     secrets: Path, tmp_path: Path, database: str, authority: Authority

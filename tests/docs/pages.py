@@ -55,5 +55,7 @@ def holds(whole: Any, part: Any) -> bool:
             holds(whole.get(key, False), one) for key, one in part.items()
         )
     if isinstance(part, list):
-        return isinstance(whole, list) and all(any(holds(has, one) for has in whole) for one in part)
+        return isinstance(whole, list) and all(
+            any(holds(has, one) for has in whole) for one in part
+        )
     return bool(whole) if part == ANYTHING else bool(whole == part)

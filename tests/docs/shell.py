@@ -14,7 +14,11 @@ SECONDS = 60
 def surroundings(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a shell: the tools of this installation and the given variables."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith(PREFIXES)}
-    return kept | {"PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}", "HOME": str(folder)} | dict(variables)
+    return (
+        kept
+        | {"PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}", "HOME": str(folder)}
+        | dict(variables)
+    )
 
 
 def run(

@@ -107,7 +107,7 @@ def advisories() -> Iterator[tuple[type[Advisories], str]]:
     """Yield the handler, to be told what to answer, and where it answers."""
     handler = type("Told", (Advisories,), {})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield handler, f"http://127.0.0.1:{server.server_address[1]}/v1/query"
         server.shutdown()
 

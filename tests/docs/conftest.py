@@ -13,6 +13,7 @@ from docs.shell import run
 from e2e.conftest import Launcher, Service, free_port, launcher, make_launcher
 from postgres.conftest import database, postgres
 
+from config_service.cipher import new_key
 from dedup_rpc.client import ConfigClient
 
 __all__ = ["database", "launcher", "make_launcher", "postgres"]
@@ -46,9 +47,10 @@ class Desk:
         """Tell whether a script fails."""
         return run(script, self.folder, self.variables).returncode != 0
 
-    def serves(self) -> Service:
+    def serves(self, *, wait: bool = True) -> Service:
         """Start ConfigService."""
-        return self.launcher.config(self.variables["CONFIG_ADDRESS"], **self.variables)
+        address = self.variables["CONFIG_ADDRESS"]
+        return self.launcher.config(address, wait=wait, **self.variables)
 
     def client(self) -> ConfigClient:
         return ConfigClient(self.variables["CONFIG_ADDRESS"])
@@ -78,9 +80,8 @@ def desk_in(launcher: Launcher) -> Desk:
         "CONFIG_DATABASE_URL": f"sqlite:///{folder / 'config.db'}",
         "CONFIG_KEYRING_FILE": str(folder / "ring"),
     }
-    made = Desk(launcher, variables)
-    made.says("config-service keys generate > ring")
-    return made
+    (folder / "ring").write_text(f"{new_key()}\n")
+    return Desk(launcher, variables)
 
 
 @pytest.fixture

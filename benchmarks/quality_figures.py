@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from quality_sets import LabelledSet
 
-from dedup_cli import evaluation
 from dedup_cli.canonical_truth import Accuracy, accuracy
-from dedup_cli.evaluation import Evaluation, Rates
-from dedup_cli.rescoring import Pair, rescored
 from dedup_cli.worst_errors import pairs_of
 from dedup_model.matching_config import MatchingConfig
+from matcher_service import evaluation
+from matcher_service.engine.blocked import Pair, blocked, silent
 from matcher_service.engine.pipeline import Result, deduplicate
+from matcher_service.evaluation import Evaluation, Rates
 
 RESAMPLES = 200
 SEED = 1
@@ -88,7 +88,7 @@ class Figures:
 def figures(labelled: LabelledSet) -> Figures:
     """Measure a set under the defaults."""
     done = run(labelled, MatchingConfig())
-    batch = rescored(labelled.raw, MatchingConfig())
+    batch = blocked(labelled.raw, MatchingConfig(), silent)
     found, true, sources = done.found, done.true, _sources(labelled.raw)
     cross_found, cross_true = _crossing(found, sources), _crossing(true, sources)
     gold, compared = labelled.gold, batch.compared(sorted(true))

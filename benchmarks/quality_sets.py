@@ -9,10 +9,10 @@ from typing import Any
 from synthetic import Spec, generate, truth
 
 from dedup_cli.batch_client import split
-from dedup_cli.evaluation import read_clusters
+from dedup_cli.clusters_file import read_clusters
 from dedup_cli.reading import read_files
-from dedup_cli.rescoring import Pair
 from matcher_service.convert import raw_listings
+from matcher_service.engine.blocked import Pair
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared/data"

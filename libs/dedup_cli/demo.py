@@ -18,12 +18,13 @@ from rich.markup import escape
 
 from dedup_cli import batch_client, outputs
 from dedup_cli.batch_client import Answer
+from dedup_cli.clusters_file import read_clusters
 from dedup_cli.console import OUT, explained, fail
-from dedup_cli.evaluation import evaluate, read_clusters
 from dedup_cli.reading import Record, read_files
 from dedup_cli.settings import shown_side
 from dedup_rpc.channel import connect
 from dedup_rpc.client import ConfigClient
+from matcher_service.evaluation import evaluate
 
 START_SECONDS = 30
 SHOWN = 8

@@ -8,16 +8,18 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from dedup_cli import canonical_truth, evaluation, outputs
+from dedup_cli import canonical_truth, outputs
 from dedup_cli.batch_client import split
+from dedup_cli.clusters_file import read_clusters
 from dedup_cli.console import OUT, explained
-from dedup_cli.evaluation import Rates
 from dedup_cli.reading import read_files
-from dedup_cli.rescoring import Rescored, rescored
 from dedup_cli.worst_errors import pairs_of, waterfall, worst
 from dedup_model import rules, strict_yaml, tree
 from dedup_model.errors import invalid
+from matcher_service import evaluation
 from matcher_service.convert import raw_listings
+from matcher_service.engine.blocked import Blocked, blocked, silent
+from matcher_service.evaluation import Rates
 
 Clusters = dict[str, str]
 
@@ -45,14 +47,14 @@ def evaluate(
     the run, which are read from where they were, and its settings: the defaults or --config.
     """
     with explained("the labels"):
-        found = evaluation.read_clusters(folder / "clusters.csv")
-        gold = evaluation.read_clusters(labels)
+        found = read_clusters(folder / "clusters.csv")
+        gold = read_clusters(labels)
         batch = _batch(folder, config)
         _print_clusters(found, gold, batch)
         _print_run(folder)
         if truth:
             _print_truth(folder, truth, gold)
-        if isinstance(batch, Rescored):
+        if isinstance(batch, Blocked):
             _print_blocking(gold, batch)
             for error in worst(found, gold, batch, errors):
                 OUT.print(escape("\n".join(["", *waterfall(error, batch)])))
@@ -60,7 +62,7 @@ def evaluate(
             OUT.print(escape(f"no figures about compared pairs and sources: {batch}"))
 
 
-def _batch(folder: Path, settings: Path | None) -> Rescored | str:
+def _batch(folder: Path, settings: Path | None) -> Blocked | str:
     """Return the run's listings under its settings, or why they are not to be had."""
     summary = _summary(folder)
     if summary is None:
@@ -72,8 +74,8 @@ def _batch(folder: Path, settings: Path | None) -> Rescored | str:
     if changed:
         return f"{changed[0]} is no longer what the run has read"
     records, _ = split(read_files([Path(path) for path in summary["inputs"]]))
-    raw = raw_listings(record.listing for record in records)
-    return rescored(raw, rules.validated(document))
+    raw = raw_listings([record.listing for record in records])
+    return blocked(raw, rules.validated(document), silent)
 
 
 def _summary(folder: Path) -> dict[str, Any] | None:
@@ -91,11 +93,11 @@ def _is(path: Path, digest: str) -> bool:
     return path.is_file() and outputs.digest(path) == digest
 
 
-def _print_clusters(found: Clusters, gold: Clusters, batch: Rescored | str) -> None:
+def _print_clusters(found: Clusters, gold: Clusters, batch: Blocked | str) -> None:
     figures = evaluation.evaluate(found, gold)
     table = Table("", "precision", "recall", "F1", box=None)
     rows = [("pairwise", figures.pairwise), ("B-cubed", figures.b_cubed)]
-    if isinstance(batch, Rescored):
+    if isinstance(batch, Blocked):
         sources = {name: one.source_code or "" for name, one in batch.listings.items()}
         rows.append(("cross-source", evaluation.cross_source(found, gold, sources)))
     for name, rates in rows:
@@ -137,11 +139,11 @@ def _print_truth(folder: Path, truth: Path, gold: Clusters) -> None:
     )
 
 
-def _print_blocking(gold: Clusters, batch: Rescored) -> None:
+def _print_blocking(gold: Clusters, batch: Blocked) -> None:
     true = list(pairs_of(gold))
     compared = batch.compared(true)
     share = compared.mean() if true else 1.0
     OUT.print(
         f"blocking: completeness {share:.4f} ({int(compared.sum())} of {len(true)} true pairs"
-        f" compared), reduction ratio {batch.reduction:.5f} ({len(batch.codes)} pairs compared)"
+        f" compared), reduction ratio {batch.reduction:.5f} ({len(batch.pairs)} pairs compared)"
     )

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from dedup_cli.rescoring import Pair, Rescored
 from dedup_model.matching_config import MatchingConfig
 from dedup_model.rules import weights_of
+from matcher_service.engine.blocked import Blocked, Pair
 from matcher_service.engine.decide import PairDecision
 from matcher_service.engine.listing import Listing, date_to_json
 
@@ -48,7 +48,7 @@ def pairs_of(clusters: Mapping[str, str]) -> Iterator[Pair]:
 
 
 def worst(
-    found: Mapping[str, str], gold: Mapping[str, str], batch: Rescored, count: int
+    found: Mapping[str, str], gold: Mapping[str, str], batch: Blocked, count: int
 ) -> list[Error]:
     """Return the `count` most confident errors of each kind, missed pairs first.
 
@@ -65,9 +65,7 @@ def _first(pairs: Iterator[Pair]) -> list[Pair]:
     return [pair for pair, _ in zip(pairs, range(MAX_PAIRS), strict=False)]
 
 
-def _ranked(
-    kind: Literal["missed", "wrong"], pairs: Sequence[Pair], batch: Rescored
-) -> list[Error]:
+def _ranked(kind: Literal["missed", "wrong"], pairs: Sequence[Pair], batch: Blocked) -> list[Error]:
     compared = dict(zip(pairs, batch.compared(pairs).tolist(), strict=True))
     errors = [Error(kind, one, compared[key]) for key, one in batch.judged(pairs).items()]
     return sorted(errors, key=_rank)
@@ -79,7 +77,7 @@ def _rank(error: Error) -> tuple[float, float, str, str]:
     return -error.confidence, -one.combined, one.listing_a, one.listing_b
 
 
-def waterfall(error: Error, batch: Rescored) -> list[str]:
+def waterfall(error: Error, batch: Blocked) -> list[str]:
     """Return the lines that explain an error: what was compared, scores x weights, the verdict."""
     one = error.decision
     left, right = batch.listings[one.listing_a], batch.listings[one.listing_b]
@@ -104,7 +102,7 @@ def _shares(one: PairDecision, config: MatchingConfig) -> dict[str, float]:
     return {name: weight / sum(weights) for name, weight in zip(SIGNALS, weights, strict=True)}
 
 
-def _verdict(error: Error, batch: Rescored) -> str:
+def _verdict(error: Error, batch: Blocked) -> str:
     """Say what became of the pair, and why it nevertheless is an error."""
     one, limits = error.decision, batch.config.thresholds
     weights = f" under the weights of {one.category}" if one.category else ""

@@ -7,15 +7,9 @@ from dataclasses import dataclass, field
 
 from dedup_model.errors import AiUnavailable
 from matcher_service.config_client import BatchConfig
+from matcher_service.engine.blocked import Progress, RawListings
 from matcher_service.engine.constraints import Constraint
-from matcher_service.engine.pipeline import (
-    Decided,
-    Progress,
-    RawListings,
-    Result,
-    decided,
-    finished,
-)
+from matcher_service.engine.pipeline import Decided, Result, decided, finished
 from matcher_service.env import AiFailure
 from matcher_service.llm.tier import Asked, Tier
 from matcher_service.llm.usage import Usage

@@ -1,18 +1,16 @@
 """One batch: normalise, block, score, decide, cluster, canonical."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from dedup_model.matching_config import MatchingConfig
-from matcher_service.engine.blocking import candidates
+from matcher_service.engine.blocked import Blocked, Progress, RawListings, blocked
 from matcher_service.engine.canonical import CanonicalEvent, canonical_event
 from matcher_service.engine.cluster import Cluster, clusters
-from matcher_service.engine.columns import table_of
-from matcher_service.engine.constraints import Constraint, Constraints, resolved
+from matcher_service.engine.constraints import Constraint, Constraints
 from matcher_service.engine.decide import (
     BETWEEN,
     TITLE_VETO,
@@ -24,23 +22,10 @@ from matcher_service.engine.judgement import Judgements, overridden
 from matcher_service.engine.listing import Listing
 from matcher_service.engine.partitions import PART_PAIRS, verdicts_of
 from matcher_service.engine.pruning import Judged
-from matcher_service.engine.records import Issue, Reading, read
+from matcher_service.engine.records import Issue, Reading
 
 ENGINE_VERSION = "1.3.0"
 """Grows with every change that can change a result."""
-
-Progress: TypeAlias = Callable[[str, int, int], None]
-"""Hears `(stage, done, total)` between chunks of work; what it raises ends the batch."""
-
-
-class RawListings(Protocol):
-    """Listings in the input's JSON form; a batch counts them at any time and reads them once."""
-
-    def __len__(self) -> int:
-        """Return how many there are, before and after they were read."""
-
-    def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        """Yield them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +109,23 @@ def decided(
     order does not matter: they are candidates, and decided as people said. Never raises for what a listing
     holds; what `progress` raises passes through.
     """
-    reading = read(_heard(raw, progress), config)
-    size = len(reading.listings)
-    table = table_of(reading.listings, config, lambda done: progress("normalise", done, size))
-    people = resolved(reading.listings, constraints)
-    blocked = candidates(table, config.blocking, lambda *work: progress("block", *work))
-    pairs = people.added_to(blocked, size)
+    batch = blocked(raw, config, progress, constraints)
+    return decided_pairs(batch, floor, progress, executor, part_pairs)
+
+
+def decided_pairs(
+    batch: Blocked,
+    floor: float,
+    progress: Progress,
+    executor: Executor | None = None,
+    part_pairs: int = PART_PAIRS,
+) -> Decided:
+    """Decide the pairs of a batch, as `decided` does."""
+    people, pairs, size = batch.people, batch.pairs, len(batch.table.ids)
     scored = verdicts_of(
-        table,
+        batch.table,
         pairs,
-        config,
+        batch.config,
         floor,
         lambda *work: progress("score", *work),
         executor,
@@ -141,7 +133,7 @@ def decided(
         people=people,
     )
     found = replace(scored, verdicts=people.imposed(scored.verdicts, scored.pairs, size))
-    return Decided(len(raw), reading, table.ids, len(pairs), found, people)
+    return Decided(batch.received, batch.reading, batch.table.ids, len(pairs), found, people)
 
 
 def finished(
@@ -188,14 +180,6 @@ def _with_judgement(decision: PairDecision, judgements: Judgements) -> PairDecis
     return replace(
         decision, tier=tier, ai_confidence=judgement.confidence, ai_outcome=judgement.outcome
     )
-
-
-def _heard(raw: RawListings, progress: Progress) -> Iterator[Mapping[str, Any]]:
-    """Yield the listings; reading them is the silent first part of `normalise`, but can be ended."""
-    for position, one in enumerate(raw):
-        if position % 1000 == 0:
-            progress("normalise", 0, len(raw))
-        yield one
 
 
 def _events(

@@ -6,14 +6,10 @@ Garcia-Molina, 2010) with unit costs: the fewest splits of one cluster in two an
 one that turn the found clusters into the true ones; all splits come first.
 """
 
-import csv
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeAlias
-
-from dedup_model.errors import invalid
 
 Cluster: TypeAlias = tuple[str, str]
 
@@ -52,36 +48,6 @@ class Evaluation:
     def pairs_a_listing(self) -> float:
         """Return how many found pairs there are for each labelled listing."""
         return self.found_pairs / self.labelled if self.labelled else 0.0
-
-
-def read_clusters(path: Path) -> dict[str, str]:
-    """Return cluster by listing of a CSV with the columns `event_id,cluster_id`.
-
-    Raises `InvalidRequest` for another file, an incomplete row or a listing that stands twice.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = set(reader.fieldnames or ())
-            rows = [(row.get("event_id"), row.get("cluster_id")) for row in reader]
-    except (UnicodeDecodeError, csv.Error):
-        raise invalid(str(path), "FILE_FORMAT", "is no CSV in UTF-8") from None
-    if not {"event_id", "cluster_id"} <= columns:
-        raise invalid(str(path), "COLUMNS", "must have the columns event_id and cluster_id")
-    return _clusters(path, rows)
-
-
-def _clusters(path: Path, rows: list[tuple[str | None, str | None]]) -> dict[str, str]:
-    clusters: dict[str, str] = {}
-    for number, (listing, cluster) in enumerate(rows, 2):
-        if not listing or not cluster:
-            raise invalid(
-                f"{path}:{number}", "INCOMPLETE", "the row names no listing or no cluster"
-            )
-        if listing in clusters:
-            raise invalid(f"{path}:{number}", "REPEATED", "the listing stands twice")
-        clusters[listing] = cluster
-    return clusters
 
 
 def evaluate(found: Mapping[str, str], gold: Mapping[str, str]) -> Evaluation:

@@ -13,7 +13,7 @@ from quality_ablations import ABLATIONS, config_with, is_known
 from quality_figures import Figures, figures, recall_by_fault, run, wrong_by_group
 from quality_sets import LabelledSet, labelled_sets
 
-from matcher_service.evaluation import Rates
+from matcher_service.engine.evaluation import Rates
 
 RUN_HEAD = (
     "set", "completeness", "reduction ratio", "compared pairs a listing", "splits + merges",

@@ -13,10 +13,10 @@ from quality_sets import LabelledSet
 from dedup_cli.canonical_truth import Accuracy, accuracy
 from dedup_cli.worst_errors import pairs_of
 from dedup_model.matching_config import MatchingConfig
-from matcher_service import evaluation
+from matcher_service.engine import evaluation
 from matcher_service.engine.blocked import Pair, blocked, silent
+from matcher_service.engine.evaluation import Evaluation, Rates
 from matcher_service.engine.pipeline import Result, deduplicate
-from matcher_service.evaluation import Evaluation, Rates
 
 RESAMPLES = 200
 SEED = 1

@@ -24,7 +24,7 @@ from dedup_cli.reading import Record, read_files
 from dedup_cli.settings import shown_side
 from dedup_rpc.channel import connect
 from dedup_rpc.client import ConfigClient
-from matcher_service.evaluation import evaluate
+from matcher_service.engine.evaluation import evaluate
 
 START_SECONDS = 30
 SHOWN = 8

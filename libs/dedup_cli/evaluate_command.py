@@ -16,10 +16,10 @@ from dedup_cli.reading import read_files
 from dedup_cli.worst_errors import pairs_of, waterfall, worst
 from dedup_model import rules, strict_yaml, tree
 from dedup_model.errors import invalid
-from matcher_service import evaluation
 from matcher_service.convert import raw_listings
+from matcher_service.engine import evaluation
 from matcher_service.engine.blocked import Blocked, blocked, silent
-from matcher_service.evaluation import Rates
+from matcher_service.engine.evaluation import Rates
 
 Clusters = dict[str, str]
 

@@ -57,6 +57,10 @@ class Texts:
         """Whether each row has a text."""
         return self.codes > 0
 
+    def text(self, row: int) -> str:
+        """Return the text of a row."""
+        return str(self.values[self.codes[row]])
+
 
 @dataclass(frozen=True, slots=True)
 class Shows:

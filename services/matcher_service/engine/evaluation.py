@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 Cluster: TypeAlias = tuple[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rates:
     """Precision, recall and their harmonic mean, each 0 to 1."""
 
@@ -28,7 +28,7 @@ class Rates:
         return 2 * self.precision * self.recall / total if total else 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """The figures of one comparison over the labelled listings."""
 

@@ -95,6 +95,7 @@ def test_the_engine_knows_no_transport_no_storage_and_no_clock() -> None:
 def test_protobuf_messages_stay_at_the_servicer() -> None:
     at_the_door = {"servicer.py", "convert.py", "serving.py", "config_client.py"}
     at_the_door |= {"admin_servicer.py", "convert_clients.py", "convert_options.py"}
+    at_the_door |= {"inspection_servicer.py", "convert_inspection.py"}
     for room in ("config_service", "matcher_service"):
         for path in files(room):
             if "eventdedup" in map(top, imports(path)):

@@ -157,6 +157,12 @@ class AiUnavailable(DedupError):
     reason = "AI_UNAVAILABLE"
 
 
+class ListingNotFound(DedupError):
+    """The listing that was asked about is not in the batch, or could not be read."""
+
+    reason = "LISTING_NOT_FOUND"
+
+
 class LimitExceeded(DedupError):
     """A size or count limit of the server was passed."""
 

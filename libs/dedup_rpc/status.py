@@ -40,6 +40,7 @@ CODES: dict[type[DedupError], grpc.StatusCode] = {
     errors.ReplicaBehind: grpc.StatusCode.UNAVAILABLE,
     errors.ConfigUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.AiUnavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.ListingNotFound: grpc.StatusCode.NOT_FOUND,
     errors.LimitExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.MetadataTooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.RateLimited: grpc.StatusCode.RESOURCE_EXHAUSTED,

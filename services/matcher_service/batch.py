@@ -1,8 +1,7 @@
 """One batch: its config pinned, then pairs decided, the language model asked, events made."""
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from dedup_model.errors import AiUnavailable
@@ -13,6 +12,7 @@ from matcher_service.engine.pipeline import Decided, Result, decided, finished
 from matcher_service.env import AiFailure
 from matcher_service.llm.tier import Asked, Tier
 from matcher_service.llm.usage import Usage
+from matcher_service.running import cancellable
 from matcher_service.workers import Workers
 
 SHOWN_CONTRADICTIONS = 20
@@ -54,10 +54,6 @@ def _contradiction(one: Constraint) -> str:
     )
 
 
-class _Cancelled(Exception):
-    """The caller has gone; the engine stops at its next progress."""
-
-
 @dataclass(frozen=True)
 class Runner:
     """Runs batches: large ones with the workers, ambiguous pairs with the tier."""
@@ -71,7 +67,7 @@ class Runner:
         pinned: BatchConfig,
         raw: RawListings,
         floor: float,
-        progress: Callable[[str, int, int], None],
+        progress: Progress,
         constraints: Iterable[Constraint] = (),
     ) -> Outcome:
         """Run one batch over raw listings; `progress` is called in the event loop's thread.
@@ -80,19 +76,8 @@ class Runner:
         the model cannot be asked and batches are to fail then, `BrokenProcessPool` when a worker
         dies.
         """
-        loop = asyncio.get_running_loop()
-        gone = threading.Event()
-
-        def report(stage: str, done: int, total: int) -> None:
-            if gone.is_set():
-                raise _Cancelled
-            loop.call_soon_threadsafe(progress, stage, done, total)
-
-        try:
+        with cancellable(progress) as report:
             return await self._stages(pinned, raw, floor, report, constraints)
-        except asyncio.CancelledError:
-            gone.set()
-            raise
 
     async def _stages(
         self,

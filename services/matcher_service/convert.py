@@ -2,14 +2,16 @@
 
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
 
 from dedup_model.matching_config import MatchingConfig
 from dedup_model.rules import SIGNALS, weights_of
-from dedup_model.tree import DEFAULTS, canonical_json, changes, dump
+from dedup_model.tree import DEFAULTS, Document, canonical_json, changes, dump
 from dedup_rpc.wire import to_document, to_message
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 from matcher_service.batch import Outcome
@@ -20,6 +22,7 @@ from matcher_service.engine.pipeline import ENGINE_VERSION
 from matcher_service.engine.records import Issue
 from matcher_service.llm.usage import Usage
 
+M = TypeVar("M", bound=Message)
 CHUNK_BYTES = 256 * 1024
 SHOWN_CHARACTERS = 200
 _FIELDS = frozenset(pb.Listing.DESCRIPTOR.fields_by_name) - {"extra_json"}
@@ -87,14 +90,18 @@ def run(pinned: BatchConfig) -> pb.Run:
 
 
 def summary(outcome: Outcome) -> pb.Summary:
-    """Return the counts of a batch."""
-    return pb.Summary(
-        run=run(outcome.pinned),
-        warnings=outcome.warnings,
-        ai=_usage(outcome.usage) if outcome.usage else None,
-        rules=rules(outcome.pinned.snapshot.config),
-        **outcome.result.counts,
-    )
+    """Return what a batch came to."""
+    config = outcome.pinned.snapshot.config
+    found = counted(run(outcome.pinned), config, outcome.result.counts)
+    found.warnings.extend(outcome.warnings)
+    if outcome.usage:
+        found.ai.CopyFrom(_usage(outcome.usage))
+    return found
+
+
+def counted(run: pb.Run, config: MatchingConfig, counts: Mapping[str, Any]) -> pb.Summary:
+    """Return the counts of a batch with what it ran under."""
+    return pb.Summary(run=run, rules=rules(config), **counts)
 
 
 def _usage(usage: Usage) -> pb.AiUsage:
@@ -113,11 +120,16 @@ def rules(config: MatchingConfig) -> pb.Rules:
         other_source_odds=config.scoring.other_source_odds,
         other_city_odds=config.scoring.other_city_odds,
         weights=[_weights(config, name) for name in (None, *tried)],
-        changed=[
-            pb.ChangedSetting(path=path, value=_shown(new), default_value=_shown(old))
-            for path, old, new in changes(DEFAULTS, dump(config))
-        ],
+        changed=changed(DEFAULTS, dump(config)),
     )
+
+
+def changed(old: Document, new: Document) -> list[pb.ChangedSetting]:
+    """Return the settings that differ, with their new value and the old one."""
+    return [
+        pb.ChangedSetting(path=path, value=_shown(after), default_value=_shown(before))
+        for path, before, after in changes(old, new)
+    ]
 
 
 def _weights(config: MatchingConfig, category: str | None) -> pb.SignalWeights:
@@ -133,55 +145,65 @@ def _shown(value: Any) -> str:
 def chunks(outcome: Outcome) -> Iterator[pb.ResultChunk]:
     """Yield the results in messages of about CHUNK_BYTES; a single larger event stands alone."""
     result = outcome.result
-    chunk, size = pb.ResultChunk(), 0
-    for kind, message in chain(
-        (("events", _event(event)) for event in result.events),
-        (("decisions", _decision(decision)) for decision in result.decisions),
-        (("quarantined", _issue(issue)) for issue in result.quarantined),
-        (("repairs", _issue(issue)) for issue in result.repairs),
-    ):
+    return packed(
+        pb.ResultChunk,
+        chain(
+            (("events", event(one)) for one in result.events),
+            (("decisions", decision(one)) for one in result.decisions),
+            (("quarantined", _issue(issue)) for issue in result.quarantined),
+            (("repairs", _issue(issue)) for issue in result.repairs),
+        ),
+    )
+
+
+def packed(chunk_type: type[M], items: Iterable[tuple[str, Message]]) -> Iterator[M]:
+    """Yield messages of about CHUNK_BYTES with the items, each in the repeated field of its name."""
+    chunk, size = chunk_type(), 0
+    for kind, message in items:
         weight = message.ByteSize()
         if size and size + weight > CHUNK_BYTES:
             yield chunk
-            chunk, size = pb.ResultChunk(), 0
+            chunk, size = chunk_type(), 0
         getattr(chunk, kind).append(message)
         size += weight
     if size:
         yield chunk
 
 
-def _event(event: CanonicalEvent) -> pb.CanonicalEvent:
+def event(one: CanonicalEvent) -> pb.CanonicalEvent:
+    """Return a canonical event."""
     return pb.CanonicalEvent(
-        id=event.id,
-        listing_ids=event.listing_ids,
-        event=to_message(event.event, pb.Listing()),
+        id=one.id,
+        listing_ids=one.listing_ids,
+        event=to_message(one.event, pb.Listing()),
         provenance=[
             pb.FieldProvenance(field=field, listing_ids=ids)
-            for field, ids in event.provenance.items()
+            for field, ids in one.provenance.items()
         ],
-        match_confidence=event.match_confidence,
-        needs_review=event.needs_review,
-        review_reasons=event.review_reasons,
+        match_confidence=one.match_confidence,
+        needs_review=one.needs_review,
+        review_reasons=one.review_reasons,
     )
 
 
-def _decision(decision: PairDecision) -> pb.PairDecision:
+def decision(one: PairDecision) -> pb.PairDecision:
+    """Return the verdict on a pair."""
     return pb.PairDecision(
-        listing_a=decision.listing_a,
-        listing_b=decision.listing_b,
-        date=decision.date,
-        geo=decision.geo,
-        title=decision.title,
-        description=decision.description,
-        combined=decision.combined,
-        decision=pb.Decision.Value(f"DECISION_{decision.decision.upper()}"),
-        reason=decision.reason,
-        category=decision.category,
-        tier=decision.tier,
-        ai_confidence=decision.ai_confidence,
-        ai_outcome=decision.ai_outcome,
-        reviewer=decision.reviewer,
-        reviewer_reason=decision.reviewer_reason,
+        listing_a=one.listing_a,
+        listing_b=one.listing_b,
+        date=one.date,
+        geo=one.geo,
+        title=one.title,
+        description=one.description,
+        combined=one.combined,
+        decision=pb.Decision.Value(f"DECISION_{one.decision.upper()}"),
+        reason=one.reason,
+        category=one.category,
+        tier=one.tier,
+        ai_confidence=one.ai_confidence,
+        ai_outcome=one.ai_outcome,
+        reviewer=one.reviewer,
+        reviewer_reason=one.reviewer_reason,
     )
 
 

@@ -10,6 +10,9 @@ GRANTS = Grants(
     {
         f"/{SERVICE}/Deduplicate": CALLERS,
         f"/{SERVICE}/DeduplicateBatch": CALLERS,
+        f"/{SERVICE}/ExplainPair": CALLERS,
+        f"/{SERVICE}/ExplainCluster": CALLERS,
+        f"/{SERVICE}/PreviewConfig": CALLERS,
         REFLECTION: CALLERS,
     }
 )

@@ -101,7 +101,12 @@ def edit(
     answer: pb.UpdateConfigResponse | pb.RollbackConfigResponse | admin.ImportConfigResponse,
 ) -> Edit:
     """Return the outcome of an update, a rollback or an import."""
+    number, schema = answer.revision.revision, answer.revision.schema_version
+    told = None
+    if not isinstance(answer, admin.ImportConfigResponse):
+        told = _settings(answer.effective, schema, (answer.epoch, number))
     return Edit(
+        settings=told,
         epoch=answer.epoch,
         revision=revision(answer.revision),
         changed=answer.changed,

@@ -132,12 +132,14 @@ class PathChange:
 class Edit:
     """The outcome of an update, a rollback or an import, or of its `validate_only`.
 
-    `revision` is the present one when nothing changed or nothing was to be stored.
+    `revision` is the present one when nothing changed or nothing was to be stored; `settings` are
+    those that hold after the edit, None where the service does not tell them.
     """
 
     epoch: str
     revision: Revision
     changed: bool
+    settings: Settings | None = None
     changes: tuple[PathChange, ...] = ()
     warnings: tuple[str, ...] = ()
 

@@ -4,8 +4,10 @@ isort:skip_file
 The service that turns listings into canonical events."""
 
 from collections import abc as _abc
+from eventdedup.config.v1 import matching_config_pb2 as _matching_config_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
@@ -1300,3 +1302,969 @@ class DeduplicateBatchResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeduplicateBatchResponse: _TypeAlias = DeduplicateBatchResponse  # noqa: Y015
+
+@_typing.final
+class ExplainPairOptions(_message.Message):
+    """Which two listings to explain."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LISTING_A_FIELD_NUMBER: _builtins.int
+    LISTING_B_FIELD_NUMBER: _builtins.int
+    CONSTRAINTS_FIELD_NUMBER: _builtins.int
+    listing_a: _builtins.str
+    """Identifier of one listing."""
+    listing_b: _builtins.str
+    """Identifier of another listing; the order means nothing."""
+    @_builtins.property
+    def constraints(self) -> _containers.RepeatedCompositeFieldContainer[Global___Constraint]:
+        """People's decisions, as in BatchOptions."""
+
+    def __init__(
+        self,
+        *,
+        listing_a: _builtins.str = ...,
+        listing_b: _builtins.str = ...,
+        constraints: _abc.Iterable[Global___Constraint] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["constraints", b"constraints", "listing_a", b"listing_a", "listing_b", b"listing_b"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainPairOptions: _TypeAlias = ExplainPairOptions  # noqa: Y015
+
+@_typing.final
+class ExplainPairRequest(_message.Message):
+    """A message from the client."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    LISTINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def options(self) -> Global___ExplainPairOptions:
+        """Options; first message of the stream, once."""
+
+    @_builtins.property
+    def listings(self) -> Global___ListingChunk:
+        """Listings, any number of times."""
+
+    def __init__(
+        self,
+        *,
+        options: Global___ExplainPairOptions | None = ...,
+        listings: Global___ListingChunk | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["listings", b"listings", "message", b"message", "options", b"options"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["listings", b"listings", "message", b"message", "options", b"options"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["options", "listings"]  # noqa: Y015
+    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___ExplainPairRequest: _TypeAlias = ExplainPairRequest  # noqa: Y015
+
+@_typing.final
+class SignalExplanation(_message.Message):
+    """One signal of a pair."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGNAL_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    TEXT_A_FIELD_NUMBER: _builtins.int
+    TEXT_B_FIELD_NUMBER: _builtins.int
+    signal: _builtins.str
+    """`date`, `geo`, `title` or `description`."""
+    score: _builtins.float
+    """Score, 0 to 1."""
+    share: _builtins.float
+    """Its weight as a share of all weights, 0 to 1."""
+    text_a: _builtins.str
+    """What was compared of the first listing, after normalisation."""
+    text_b: _builtins.str
+    """The same of the second."""
+    def __init__(
+        self,
+        *,
+        signal: _builtins.str = ...,
+        score: _builtins.float = ...,
+        share: _builtins.float = ...,
+        text_a: _builtins.str = ...,
+        text_b: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["score", b"score", "share", b"share", "signal", b"signal", "text_a", b"text_a", "text_b", b"text_b"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignalExplanation: _TypeAlias = SignalExplanation  # noqa: Y015
+
+@_typing.final
+class PairExplanation(_message.Message):
+    """All that led to a verdict."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_FIELD_NUMBER: _builtins.int
+    SCORES_ALONE_FIELD_NUMBER: _builtins.int
+    SIGNALS_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    ODDS_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    TOGETHER_FIELD_NUMBER: _builtins.int
+    IS_ASKED_FIELD_NUMBER: _builtins.int
+    mean: _builtins.float
+    """Weighted mean `m` of the signals, 0 to 1."""
+    odds: _builtins.float
+    """Factor on the odds `m / (1 - m)`, for sources and cities; the result is the combined score."""
+    together: _builtins.bool
+    """Whether they are in one event. It may be without a match, through other listings, or not be
+    with one, when others keep the two apart.
+    """
+    is_asked: _builtins.bool
+    """Whether the language model would be asked about the pair, if the budget allows."""
+    @_builtins.property
+    def decision(self) -> Global___PairDecision:
+        """The verdict, with a person's decision on this very pair."""
+
+    @_builtins.property
+    def scores_alone(self) -> Global___PairDecision:
+        """The verdict of the scores alone."""
+
+    @_builtins.property
+    def signals(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignalExplanation]:
+        """The four signals."""
+
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Kinds of blocking keys that the two share, of `city`, `geo`, `title`, `venue`. Without any they
+        are not compared, unless a person decided the pair.
+        """
+
+    def __init__(
+        self,
+        *,
+        decision: Global___PairDecision | None = ...,
+        scores_alone: Global___PairDecision | None = ...,
+        signals: _abc.Iterable[Global___SignalExplanation] | None = ...,
+        mean: _builtins.float = ...,
+        odds: _builtins.float = ...,
+        keys: _abc.Iterable[_builtins.str] | None = ...,
+        together: _builtins.bool = ...,
+        is_asked: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "scores_alone", b"scores_alone"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "is_asked", b"is_asked", "keys", b"keys", "mean", b"mean", "odds", b"odds", "scores_alone", b"scores_alone", "signals", b"signals", "together", b"together"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PairExplanation: _TypeAlias = PairExplanation  # noqa: Y015
+
+@_typing.final
+class ExplainPairResponse(_message.Message):
+    """The answer about two listings."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    PAIR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> Global___Run:
+        """The config and the engine."""
+
+    @_builtins.property
+    def rules(self) -> Global___Rules:
+        """The settings that explain the verdict."""
+
+    @_builtins.property
+    def pair(self) -> Global___PairExplanation:
+        """The verdict."""
+
+    def __init__(
+        self,
+        *,
+        run: Global___Run | None = ...,
+        rules: Global___Rules | None = ...,
+        pair: Global___PairExplanation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pair", b"pair", "rules", b"rules", "run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pair", b"pair", "rules", b"rules", "run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainPairResponse: _TypeAlias = ExplainPairResponse  # noqa: Y015
+
+@_typing.final
+class ExplainClusterOptions(_message.Message):
+    """Which event to explain."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LISTING_FIELD_NUMBER: _builtins.int
+    CONSTRAINTS_FIELD_NUMBER: _builtins.int
+    listing: _builtins.str
+    """Identifier of a listing of the event."""
+    @_builtins.property
+    def constraints(self) -> _containers.RepeatedCompositeFieldContainer[Global___Constraint]:
+        """People's decisions, as in BatchOptions."""
+
+    def __init__(
+        self,
+        *,
+        listing: _builtins.str = ...,
+        constraints: _abc.Iterable[Global___Constraint] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["constraints", b"constraints", "listing", b"listing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainClusterOptions: _TypeAlias = ExplainClusterOptions  # noqa: Y015
+
+@_typing.final
+class ExplainClusterRequest(_message.Message):
+    """A message from the client."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    LISTINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def options(self) -> Global___ExplainClusterOptions:
+        """Options; first message of the stream, once."""
+
+    @_builtins.property
+    def listings(self) -> Global___ListingChunk:
+        """Listings, any number of times."""
+
+    def __init__(
+        self,
+        *,
+        options: Global___ExplainClusterOptions | None = ...,
+        listings: Global___ListingChunk | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["listings", b"listings", "message", b"message", "options", b"options"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["listings", b"listings", "message", b"message", "options", b"options"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["options", "listings"]  # noqa: Y015
+    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___ExplainClusterRequest: _TypeAlias = ExplainClusterRequest  # noqa: Y015
+
+@_typing.final
+class MemberExplanation(_message.Message):
+    """Why a listing is in an event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LISTING_ID_FIELD_NUMBER: _builtins.int
+    LIKEST_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    listing_id: _builtins.str
+    """The listing."""
+    mean: _builtins.float
+    """Mean combined score with all other members, 0 to 1."""
+    @_builtins.property
+    def likest(self) -> Global___PairDecision:
+        """The verdict on it and its likest other member."""
+
+    def __init__(
+        self,
+        *,
+        listing_id: _builtins.str = ...,
+        likest: Global___PairDecision | None = ...,
+        mean: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["likest", b"likest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["likest", b"likest", "listing_id", b"listing_id", "mean", b"mean"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemberExplanation: _TypeAlias = MemberExplanation  # noqa: Y015
+
+@_typing.final
+class Split(_message.Message):
+    """The two parts that an event falls into most easily: the last step of average linkage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PART_A_FIELD_NUMBER: _builtins.int
+    PART_B_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    COMPARED_FIELD_NUMBER: _builtins.int
+    MATCHES_FIELD_NUMBER: _builtins.int
+    MUST_LINKS_FIELD_NUMBER: _builtins.int
+    STRONGEST_FIELD_NUMBER: _builtins.int
+    mean: _builtins.float
+    """Mean score between the parts; what was not compared or was vetoed counts as `low`, what a person
+    linked as 1.
+    """
+    compared: _builtins.int
+    """Pairs between the parts that were compared."""
+    matches: _builtins.int
+    """Matches that a split would part."""
+    must_links: _builtins.int
+    """Must-links that a split would part."""
+    @_builtins.property
+    def part_a(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Identifiers of one part, sorted."""
+
+    @_builtins.property
+    def part_b(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Identifiers of the other part, sorted."""
+
+    @_builtins.property
+    def strongest(self) -> Global___PairDecision:
+        """The likest pair between the parts."""
+
+    def __init__(
+        self,
+        *,
+        part_a: _abc.Iterable[_builtins.str] | None = ...,
+        part_b: _abc.Iterable[_builtins.str] | None = ...,
+        mean: _builtins.float = ...,
+        compared: _builtins.int = ...,
+        matches: _builtins.int = ...,
+        must_links: _builtins.int = ...,
+        strongest: Global___PairDecision | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["strongest", b"strongest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compared", b"compared", "matches", b"matches", "mean", b"mean", "must_links", b"must_links", "part_a", b"part_a", "part_b", b"part_b", "strongest", b"strongest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Split: _TypeAlias = Split  # noqa: Y015
+
+@_typing.final
+class ExplainClusterResponse(_message.Message):
+    """The answer about an event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    SPLIT_FIELD_NUMBER: _builtins.int
+    NEAREST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> Global___Run:
+        """The config and the engine."""
+
+    @_builtins.property
+    def rules(self) -> Global___Rules:
+        """The settings that explain the verdicts."""
+
+    @_builtins.property
+    def event(self) -> Global___CanonicalEvent:
+        """The event."""
+
+    @_builtins.property
+    def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemberExplanation]:
+        """Its listings, sorted; none for an event of a single one."""
+
+    @_builtins.property
+    def split(self) -> Global___Split:
+        """Where it is weakest; unset for an event of a single listing."""
+
+    @_builtins.property
+    def nearest(self) -> _containers.RepeatedCompositeFieldContainer[Global___PairDecision]:
+        """The likest pairs with a listing outside, at most five, none at or below `low`."""
+
+    def __init__(
+        self,
+        *,
+        run: Global___Run | None = ...,
+        rules: Global___Rules | None = ...,
+        event: Global___CanonicalEvent | None = ...,
+        members: _abc.Iterable[Global___MemberExplanation] | None = ...,
+        split: Global___Split | None = ...,
+        nearest: _abc.Iterable[Global___PairDecision] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "rules", b"rules", "run", b"run", "split", b"split"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "members", b"members", "nearest", b"nearest", "rules", b"rules", "run", b"run", "split", b"split"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainClusterResponse: _TypeAlias = ExplainClusterResponse  # noqa: Y015
+
+@_typing.final
+class PreviewOptions(_message.Message):
+    """What to preview."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDATE_FIELD_NUMBER: _builtins.int
+    BASE_EPOCH_FIELD_NUMBER: _builtins.int
+    BASE_REVISION_FIELD_NUMBER: _builtins.int
+    CONSTRAINTS_FIELD_NUMBER: _builtins.int
+    MAX_EXAMPLES_FIELD_NUMBER: _builtins.int
+    base_epoch: _builtins.str
+    """Epoch of the config that the candidate was made from; empty: no check."""
+    base_revision: _builtins.int
+    """Its revision."""
+    max_examples: _builtins.int
+    """Flips and regroupings to return, the first ones of each; unset: 200; up to 10,000."""
+    @_builtins.property
+    def candidate(self) -> _matching_config_pb2.MatchingConfig:
+        """The candidate, a whole effective config; UpdateConfig with `validate_only` answers one."""
+
+    @_builtins.property
+    def constraints(self) -> _containers.RepeatedCompositeFieldContainer[Global___Constraint]:
+        """People's decisions, as in BatchOptions."""
+
+    def __init__(
+        self,
+        *,
+        candidate: _matching_config_pb2.MatchingConfig | None = ...,
+        base_epoch: _builtins.str = ...,
+        base_revision: _builtins.int = ...,
+        constraints: _abc.Iterable[Global___Constraint] | None = ...,
+        max_examples: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_examples", b"_max_examples", "candidate", b"candidate", "max_examples", b"max_examples"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_examples", b"_max_examples", "base_epoch", b"base_epoch", "base_revision", b"base_revision", "candidate", b"candidate", "constraints", b"constraints", "max_examples", b"max_examples"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_examples: _TypeAlias = _typing.Literal["max_examples"]  # noqa: Y015
+    _WhichOneofArgType__max_examples: _TypeAlias = _typing.Literal["_max_examples", b"_max_examples"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_examples) -> _WhichOneofReturnType__max_examples | None: ...
+
+Global___PreviewOptions: _TypeAlias = PreviewOptions  # noqa: Y015
+
+@_typing.final
+class Label(_message.Message):
+    """Which true event a listing belongs to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LISTING_ID_FIELD_NUMBER: _builtins.int
+    CLUSTER_ID_FIELD_NUMBER: _builtins.int
+    listing_id: _builtins.str
+    """Identifier of the listing."""
+    cluster_id: _builtins.str
+    """Name of the true event."""
+    def __init__(
+        self,
+        *,
+        listing_id: _builtins.str = ...,
+        cluster_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "listing_id", b"listing_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Label: _TypeAlias = Label  # noqa: Y015
+
+@_typing.final
+class LabelChunk(_message.Message):
+    """Some of the labels."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABELS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Label]:
+        """Labels."""
+
+    def __init__(
+        self,
+        *,
+        labels: _abc.Iterable[Global___Label] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LabelChunk: _TypeAlias = LabelChunk  # noqa: Y015
+
+@_typing.final
+class PreviewConfigRequest(_message.Message):
+    """A message from the client."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    LISTINGS_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def options(self) -> Global___PreviewOptions:
+        """Options; first message of the stream, once."""
+
+    @_builtins.property
+    def listings(self) -> Global___ListingChunk:
+        """Listings, any number of times."""
+
+    @_builtins.property
+    def labels(self) -> Global___LabelChunk:
+        """Labels, any number of times."""
+
+    def __init__(
+        self,
+        *,
+        options: Global___PreviewOptions | None = ...,
+        listings: Global___ListingChunk | None = ...,
+        labels: Global___LabelChunk | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "listings", b"listings", "message", b"message", "options", b"options"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "listings", b"listings", "message", b"message", "options", b"options"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["options", "listings", "labels"]  # noqa: Y015
+    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___PreviewConfigRequest: _TypeAlias = PreviewConfigRequest  # noqa: Y015
+
+@_typing.final
+class Flip(_message.Message):
+    """A pair of listings whose decision changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LISTING_A_FIELD_NUMBER: _builtins.int
+    LISTING_B_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    TOGETHER_BEFORE_FIELD_NUMBER: _builtins.int
+    TOGETHER_AFTER_FIELD_NUMBER: _builtins.int
+    SAME_FIELD_NUMBER: _builtins.int
+    listing_a: _builtins.str
+    """Smaller identifier."""
+    listing_b: _builtins.str
+    """Greater identifier."""
+    together_before: _builtins.bool
+    """Whether they were in one event."""
+    together_after: _builtins.bool
+    """Whether they are in one event under the candidate."""
+    same: _builtins.bool
+    """Whether the labels say that they are one event; unset where they do not tell."""
+    @_builtins.property
+    def before(self) -> Global___PairDecision:
+        """The verdict under the config that holds; unset when the two were not compared."""
+
+    @_builtins.property
+    def after(self) -> Global___PairDecision:
+        """The verdict under the candidate; unset when the two were not compared."""
+
+    def __init__(
+        self,
+        *,
+        listing_a: _builtins.str = ...,
+        listing_b: _builtins.str = ...,
+        before: Global___PairDecision | None = ...,
+        after: Global___PairDecision | None = ...,
+        together_before: _builtins.bool = ...,
+        together_after: _builtins.bool = ...,
+        same: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_same", b"_same", "after", b"after", "before", b"before", "same", b"same"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_same", b"_same", "after", b"after", "before", b"before", "listing_a", b"listing_a", "listing_b", b"listing_b", "same", b"same", "together_after", b"together_after", "together_before", b"together_before"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__same: _TypeAlias = _typing.Literal["same"]  # noqa: Y015
+    _WhichOneofArgType__same: _TypeAlias = _typing.Literal["_same", b"_same"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__same) -> _WhichOneofReturnType__same | None: ...
+
+Global___Flip: _TypeAlias = Flip  # noqa: Y015
+
+@_typing.final
+class ListingGroup(_message.Message):
+    """Listings of one event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LISTING_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def listing_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Identifiers, sorted."""
+
+    def __init__(
+        self,
+        *,
+        listing_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["listing_ids", b"listing_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListingGroup: _TypeAlias = ListingGroup  # noqa: Y015
+
+@_typing.final
+class Regrouping(_message.Message):
+    """Listings that are grouped in another way: whole events on both sides."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def before(self) -> _containers.RepeatedCompositeFieldContainer[Global___ListingGroup]:
+        """The events before."""
+
+    @_builtins.property
+    def after(self) -> _containers.RepeatedCompositeFieldContainer[Global___ListingGroup]:
+        """The events under the candidate."""
+
+    def __init__(
+        self,
+        *,
+        before: _abc.Iterable[Global___ListingGroup] | None = ...,
+        after: _abc.Iterable[Global___ListingGroup] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Regrouping: _TypeAlias = Regrouping  # noqa: Y015
+
+@_typing.final
+class Disagreement(_message.Message):
+    """A person's decision that the scores alone contradict under the candidate: a must-link that is no
+    match, a cannot-link that is a match. It is obeyed all the same.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONSTRAINT_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    IS_NEW_FIELD_NUMBER: _builtins.int
+    before: Global___Decision.ValueType
+    """Verdict of the scores alone before."""
+    after: Global___Decision.ValueType
+    """The same under the candidate."""
+    is_new: _builtins.bool
+    """Whether the change brings the contradiction."""
+    @_builtins.property
+    def constraint(self) -> Global___Constraint:
+        """What was decided."""
+
+    def __init__(
+        self,
+        *,
+        constraint: Global___Constraint | None = ...,
+        before: Global___Decision.ValueType = ...,
+        after: Global___Decision.ValueType = ...,
+        is_new: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["constraint", b"constraint"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "constraint", b"constraint", "is_new", b"is_new"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Disagreement: _TypeAlias = Disagreement  # noqa: Y015
+
+@_typing.final
+class PreviewChunk(_message.Message):
+    """Some of what changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLIPS_FIELD_NUMBER: _builtins.int
+    REGROUPINGS_FIELD_NUMBER: _builtins.int
+    DISAGREEMENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def flips(self) -> _containers.RepeatedCompositeFieldContainer[Global___Flip]:
+        """Flipped decisions: those that were or become a match first, then by the identifiers."""
+
+    @_builtins.property
+    def regroupings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Regrouping]:
+        """Regrouped listings, in the order of the first identifier."""
+
+    @_builtins.property
+    def disagreements(self) -> _containers.RepeatedCompositeFieldContainer[Global___Disagreement]:
+        """Contradicted decisions of people, by the identifiers."""
+
+    def __init__(
+        self,
+        *,
+        flips: _abc.Iterable[Global___Flip] | None = ...,
+        regroupings: _abc.Iterable[Global___Regrouping] | None = ...,
+        disagreements: _abc.Iterable[Global___Disagreement] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disagreements", b"disagreements", "flips", b"flips", "regroupings", b"regroupings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewChunk: _TypeAlias = PreviewChunk  # noqa: Y015
+
+@_typing.final
+class FlipCount(_message.Message):
+    """How often a decision changes into another."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    PAIRS_FIELD_NUMBER: _builtins.int
+    before: Global___Decision.ValueType
+    """Before."""
+    after: Global___Decision.ValueType
+    """Under the candidate."""
+    pairs: _builtins.int
+    """Pairs."""
+    def __init__(
+        self,
+        *,
+        before: Global___Decision.ValueType = ...,
+        after: Global___Decision.ValueType = ...,
+        pairs: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "pairs", b"pairs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FlipCount: _TypeAlias = FlipCount  # noqa: Y015
+
+@_typing.final
+class Rates(_message.Message):
+    """Precision, recall and their harmonic mean, 0 to 1."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRECISION_FIELD_NUMBER: _builtins.int
+    RECALL_FIELD_NUMBER: _builtins.int
+    F1_FIELD_NUMBER: _builtins.int
+    precision: _builtins.float
+    """Share of the found pairs that are true."""
+    recall: _builtins.float
+    """Share of the true pairs that were found."""
+    f1: _builtins.float
+    """Harmonic mean."""
+    def __init__(
+        self,
+        *,
+        precision: _builtins.float = ...,
+        recall: _builtins.float = ...,
+        f1: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["f1", b"f1", "precision", b"precision", "recall", b"recall"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rates: _TypeAlias = Rates  # noqa: Y015
+
+@_typing.final
+class LabelFigures(_message.Message):
+    """Figures against labels, over the labelled listings."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAIRWISE_FIELD_NUMBER: _builtins.int
+    B_CUBED_FIELD_NUMBER: _builtins.int
+    CROSS_SOURCE_FIELD_NUMBER: _builtins.int
+    LABELLED_FIELD_NUMBER: _builtins.int
+    TRUE_PAIRS_FIELD_NUMBER: _builtins.int
+    FOUND_PAIRS_FIELD_NUMBER: _builtins.int
+    RIGHT_PAIRS_FIELD_NUMBER: _builtins.int
+    labelled: _builtins.int
+    """Labelled listings."""
+    true_pairs: _builtins.int
+    """True pairs."""
+    found_pairs: _builtins.int
+    """Found pairs."""
+    right_pairs: _builtins.int
+    """Found pairs that are true."""
+    @_builtins.property
+    def pairwise(self) -> Global___Rates:
+        """Of pairs that share an event."""
+
+    @_builtins.property
+    def b_cubed(self) -> Global___Rates:
+        """B-cubed."""
+
+    @_builtins.property
+    def cross_source(self) -> Global___Rates:
+        """Of pairs from two sources."""
+
+    def __init__(
+        self,
+        *,
+        pairwise: Global___Rates | None = ...,
+        b_cubed: Global___Rates | None = ...,
+        cross_source: Global___Rates | None = ...,
+        labelled: _builtins.int = ...,
+        true_pairs: _builtins.int = ...,
+        found_pairs: _builtins.int = ...,
+        right_pairs: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["b_cubed", b"b_cubed", "cross_source", b"cross_source", "pairwise", b"pairwise"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["b_cubed", b"b_cubed", "cross_source", b"cross_source", "found_pairs", b"found_pairs", "labelled", b"labelled", "pairwise", b"pairwise", "right_pairs", b"right_pairs", "true_pairs", b"true_pairs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LabelFigures: _TypeAlias = LabelFigures  # noqa: Y015
+
+@_typing.final
+class PreviewSide(_message.Message):
+    """One side of a preview."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNTS_FIELD_NUMBER: _builtins.int
+    FIGURES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def counts(self) -> Global___Summary:
+        """Counts of the batch under this config."""
+
+    @_builtins.property
+    def figures(self) -> Global___LabelFigures:
+        """Figures; unset without labels."""
+
+    def __init__(
+        self,
+        *,
+        counts: Global___Summary | None = ...,
+        figures: Global___LabelFigures | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "figures", b"figures"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "figures", b"figures"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewSide: _TypeAlias = PreviewSide  # noqa: Y015
+
+@_typing.final
+class PreviewSummary(_message.Message):
+    """What a preview comes to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
+    FLIPS_FIELD_NUMBER: _builtins.int
+    PAIRS_JOINED_FIELD_NUMBER: _builtins.int
+    PAIRS_PARTED_FIELD_NUMBER: _builtins.int
+    REGROUPINGS_FIELD_NUMBER: _builtins.int
+    DISAGREEMENTS_FIELD_NUMBER: _builtins.int
+    NEW_DISAGREEMENTS_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    pairs_joined: _builtins.int
+    """Pairs of listings that come into one event."""
+    pairs_parted: _builtins.int
+    """Pairs of listings that leave one."""
+    regroupings: _builtins.int
+    """Regroupings in all."""
+    disagreements: _builtins.int
+    """Contradicted decisions of people in all."""
+    new_disagreements: _builtins.int
+    """Those that the change brings."""
+    @_builtins.property
+    def before(self) -> Global___PreviewSide:
+        """Under the config that holds."""
+
+    @_builtins.property
+    def after(self) -> Global___PreviewSide:
+        """Under the candidate; its run has the candidate's digest and no revision."""
+
+    @_builtins.property
+    def changed(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChangedSetting]:
+        """Settings that differ: `value` is the candidate's, `default_value` the one that holds."""
+
+    @_builtins.property
+    def flips(self) -> _containers.RepeatedCompositeFieldContainer[Global___FlipCount]:
+        """Flipped decisions of pairs, by kind."""
+
+    @_builtins.property
+    def evidence(self) -> _struct_pb2.Struct:
+        """The figures in short, below 16 KiB as JSON: what UpdateConfig stores as `evidence`."""
+
+    def __init__(
+        self,
+        *,
+        before: Global___PreviewSide | None = ...,
+        after: Global___PreviewSide | None = ...,
+        changed: _abc.Iterable[Global___ChangedSetting] | None = ...,
+        flips: _abc.Iterable[Global___FlipCount] | None = ...,
+        pairs_joined: _builtins.int = ...,
+        pairs_parted: _builtins.int = ...,
+        regroupings: _builtins.int = ...,
+        disagreements: _builtins.int = ...,
+        new_disagreements: _builtins.int = ...,
+        evidence: _struct_pb2.Struct | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "evidence", b"evidence"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "changed", b"changed", "disagreements", b"disagreements", "evidence", b"evidence", "flips", b"flips", "new_disagreements", b"new_disagreements", "pairs_joined", b"pairs_joined", "pairs_parted", b"pairs_parted", "regroupings", b"regroupings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewSummary: _TypeAlias = PreviewSummary  # noqa: Y015
+
+@_typing.final
+class PreviewConfigResponse(_message.Message):
+    """A message from the server."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STARTED_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def started(self) -> Global___Run:
+        """The config that holds; first message."""
+
+    @_builtins.property
+    def progress(self) -> Global___Progress:
+        """How far it is; the stages come twice, `before` and `after` in front of their names."""
+
+    @_builtins.property
+    def changes(self) -> Global___PreviewChunk:
+        """What changes."""
+
+    @_builtins.property
+    def summary(self) -> Global___PreviewSummary:
+        """What it comes to; last message."""
+
+    def __init__(
+        self,
+        *,
+        started: Global___Run | None = ...,
+        progress: Global___Progress | None = ...,
+        changes: Global___PreviewChunk | None = ...,
+        summary: Global___PreviewSummary | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "message", b"message", "progress", b"progress", "started", b"started", "summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "message", b"message", "progress", b"progress", "started", b"started", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["started", "progress", "changes", "summary"]  # noqa: Y015
+    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___PreviewConfigResponse: _TypeAlias = PreviewConfigResponse  # noqa: Y015

@@ -48,6 +48,21 @@ class MatcherServiceStub:
                 request_serializer=eventdedup_dot_matcher_dot_v1_dot_matcher__service__pb2.DeduplicateBatchRequest.SerializeToString,
                 response_deserializer=eventdedup_dot_matcher_dot_v1_dot_matcher__service__pb2.DeduplicateBatchResponse.FromString,
                 _registered_method=True)
+        self.ExplainPair = channel.stream_unary(
+                '/eventdedup.matcher.v1.MatcherService/ExplainPair',
+                request_serializer=eventdedup_dot_matcher_dot_v1_dot_matcher__service__pb2.ExplainPairRequest.SerializeToString,
+                response_deserializer=eventdedup_dot_matcher_dot_v1_dot_matcher__service__pb2.ExplainPairResponse.FromString,
+                _registered_method=True)
+        self.ExplainCluster = channel.stream_unary(
+                '/eventdedup.matcher.v1.MatcherService/ExplainCluster',
+                request_serializer=eventdedup_dot_matcher_dot_v1_dot_matcher__service__pb2.ExplainClusterRequest.SerializeToString,
+                response_deserializer=eventdedup_dot_matcher_dot_v1_dot_matcher__service__pb2.ExplainClusterResponse.FromString,
+                _registered_method=True)
+        self.PreviewConfig = channel.stream_stream(
+                '/eventdedup.matcher.v1.MatcherService/PreviewConfig',
+                request_serializer=eventdedup_dot_matcher_dot_v1_dot_matcher__service__pb2.PreviewConfigRequest.SerializeToString,
+                response_deserializer=eventdedup_dot_matcher_dot_v1_dot_matcher__service__pb2.PreviewConfigResponse.FromString,
+                _registered_method=True)
 
 
 class MatcherServiceServicer:
@@ -80,6 +95,41 @@ class MatcherServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainPair(self, request_iterator, context):
+        """Tells why two listings are one event or two: every signal with what was compared, weights, odds,
+        bounds, shared keys, the verdict. The first message carries the options, the following ones
+        the batch, the two listings in it: how much a word tells depends on the others. The language
+        model is not asked.
+        Fails like Deduplicate, and with NOT_FOUND `LISTING_NOT_FOUND` when a listing is not in the
+        batch or could not be read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainCluster(self, request_iterator, context):
+        """Tells what holds the event of a listing together: each listing's likest partner, the weakest
+        link, what a split there would part, and which listings outside came nearest.
+        Fails like ExplainPair, and with RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` for an event of more than
+        500 listings.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewConfig(self, request_iterator, context):
+        """Tells what another config would change: runs the batch under the config that holds and under the
+        candidate, without the language model, and compares. The first message carries the options,
+        the following ones labels, if any, and listings. Answers `started`, `progress` messages, then
+        flipped decisions and regrouped listings, and `summary` last. Nothing is stored.
+        Fails like Deduplicate, with INVALID_ARGUMENT for a candidate that breaks rules, a listing that
+        is labelled twice or too many labels, and with ABORTED `REVISION_CONFLICT` when the config that
+        holds is not the base that the options name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MatcherServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -92,6 +142,21 @@ def add_MatcherServiceServicer_to_server(servicer, server):
                     servicer.DeduplicateBatch,
                     request_deserializer=eventdedup_dot_matcher_dot_v1_dot_matcher__service__pb2.DeduplicateBatchRequest.FromString,
                     response_serializer=eventdedup_dot_matcher_dot_v1_dot_matcher__service__pb2.DeduplicateBatchResponse.SerializeToString,
+            ),
+            'ExplainPair': grpc.stream_unary_rpc_method_handler(
+                    servicer.ExplainPair,
+                    request_deserializer=eventdedup_dot_matcher_dot_v1_dot_matcher__service__pb2.ExplainPairRequest.FromString,
+                    response_serializer=eventdedup_dot_matcher_dot_v1_dot_matcher__service__pb2.ExplainPairResponse.SerializeToString,
+            ),
+            'ExplainCluster': grpc.stream_unary_rpc_method_handler(
+                    servicer.ExplainCluster,
+                    request_deserializer=eventdedup_dot_matcher_dot_v1_dot_matcher__service__pb2.ExplainClusterRequest.FromString,
+                    response_serializer=eventdedup_dot_matcher_dot_v1_dot_matcher__service__pb2.ExplainClusterResponse.SerializeToString,
+            ),
+            'PreviewConfig': grpc.stream_stream_rpc_method_handler(
+                    servicer.PreviewConfig,
+                    request_deserializer=eventdedup_dot_matcher_dot_v1_dot_matcher__service__pb2.PreviewConfigRequest.FromString,
+                    response_serializer=eventdedup_dot_matcher_dot_v1_dot_matcher__service__pb2.PreviewConfigResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -152,6 +217,87 @@ class MatcherService:
             '/eventdedup.matcher.v1.MatcherService/DeduplicateBatch',
             eventdedup_dot_matcher_dot_v1_dot_matcher__service__pb2.DeduplicateBatchRequest.SerializeToString,
             eventdedup_dot_matcher_dot_v1_dot_matcher__service__pb2.DeduplicateBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainPair(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/eventdedup.matcher.v1.MatcherService/ExplainPair',
+            eventdedup_dot_matcher_dot_v1_dot_matcher__service__pb2.ExplainPairRequest.SerializeToString,
+            eventdedup_dot_matcher_dot_v1_dot_matcher__service__pb2.ExplainPairResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainCluster(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/eventdedup.matcher.v1.MatcherService/ExplainCluster',
+            eventdedup_dot_matcher_dot_v1_dot_matcher__service__pb2.ExplainClusterRequest.SerializeToString,
+            eventdedup_dot_matcher_dot_v1_dot_matcher__service__pb2.ExplainClusterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewConfig(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/eventdedup.matcher.v1.MatcherService/PreviewConfig',
+            eventdedup_dot_matcher_dot_v1_dot_matcher__service__pb2.PreviewConfigRequest.SerializeToString,
+            eventdedup_dot_matcher_dot_v1_dot_matcher__service__pb2.PreviewConfigResponse.FromString,
             options,
             channel_credentials,
             insecure,

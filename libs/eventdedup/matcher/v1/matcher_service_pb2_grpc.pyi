@@ -52,6 +52,29 @@ class MatcherServiceStub:
     """Runs one small batch: at most 500 listings.
     Fails like Deduplicate.
     """
+    ExplainPair: _grpc.StreamUnaryMultiCallable[_matcher_service_pb2.ExplainPairRequest, _matcher_service_pb2.ExplainPairResponse]
+    """Tells why two listings are one event or two: every signal with what was compared, weights, odds,
+    bounds, shared keys, the verdict. The first message carries the options, the following ones
+    the batch, the two listings in it: how much a word tells depends on the others. The language
+    model is not asked.
+    Fails like Deduplicate, and with NOT_FOUND `LISTING_NOT_FOUND` when a listing is not in the
+    batch or could not be read.
+    """
+    ExplainCluster: _grpc.StreamUnaryMultiCallable[_matcher_service_pb2.ExplainClusterRequest, _matcher_service_pb2.ExplainClusterResponse]
+    """Tells what holds the event of a listing together: each listing's likest partner, the weakest
+    link, what a split there would part, and which listings outside came nearest.
+    Fails like ExplainPair, and with RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` for an event of more than
+    500 listings.
+    """
+    PreviewConfig: _grpc.StreamStreamMultiCallable[_matcher_service_pb2.PreviewConfigRequest, _matcher_service_pb2.PreviewConfigResponse]
+    """Tells what another config would change: runs the batch under the config that holds and under the
+    candidate, without the language model, and compares. The first message carries the options,
+    the following ones labels, if any, and listings. Answers `started`, `progress` messages, then
+    flipped decisions and regrouped listings, and `summary` last. Nothing is stored.
+    Fails like Deduplicate, with INVALID_ARGUMENT for a candidate that breaks rules, a listing that
+    is labelled twice or too many labels, and with ABORTED `REVISION_CONFLICT` when the config that
+    holds is not the base that the options name.
+    """
 
 @_typing.type_check_only
 class MatcherServiceAsyncStub(MatcherServiceStub):
@@ -76,6 +99,29 @@ class MatcherServiceAsyncStub(MatcherServiceStub):
     DeduplicateBatch: _aio.UnaryUnaryMultiCallable[_matcher_service_pb2.DeduplicateBatchRequest, _matcher_service_pb2.DeduplicateBatchResponse]  # type: ignore[assignment]
     """Runs one small batch: at most 500 listings.
     Fails like Deduplicate.
+    """
+    ExplainPair: _aio.StreamUnaryMultiCallable[_matcher_service_pb2.ExplainPairRequest, _matcher_service_pb2.ExplainPairResponse]  # type: ignore[assignment]
+    """Tells why two listings are one event or two: every signal with what was compared, weights, odds,
+    bounds, shared keys, the verdict. The first message carries the options, the following ones
+    the batch, the two listings in it: how much a word tells depends on the others. The language
+    model is not asked.
+    Fails like Deduplicate, and with NOT_FOUND `LISTING_NOT_FOUND` when a listing is not in the
+    batch or could not be read.
+    """
+    ExplainCluster: _aio.StreamUnaryMultiCallable[_matcher_service_pb2.ExplainClusterRequest, _matcher_service_pb2.ExplainClusterResponse]  # type: ignore[assignment]
+    """Tells what holds the event of a listing together: each listing's likest partner, the weakest
+    link, what a split there would part, and which listings outside came nearest.
+    Fails like ExplainPair, and with RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` for an event of more than
+    500 listings.
+    """
+    PreviewConfig: _aio.StreamStreamMultiCallable[_matcher_service_pb2.PreviewConfigRequest, _matcher_service_pb2.PreviewConfigResponse]  # type: ignore[assignment]
+    """Tells what another config would change: runs the batch under the config that holds and under the
+    candidate, without the language model, and compares. The first message carries the options,
+    the following ones labels, if any, and listings. Answers `started`, `progress` messages, then
+    flipped decisions and regrouped listings, and `summary` last. Nothing is stored.
+    Fails like Deduplicate, with INVALID_ARGUMENT for a candidate that breaks rules, a listing that
+    is labelled twice or too many labels, and with ABORTED `REVISION_CONFLICT` when the config that
+    holds is not the base that the options name.
     """
 
 class MatcherServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -110,6 +156,47 @@ class MatcherServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_matcher_service_pb2.DeduplicateBatchResponse, _abc.Awaitable[_matcher_service_pb2.DeduplicateBatchResponse]]:
         """Runs one small batch: at most 500 listings.
         Fails like Deduplicate.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainPair(
+        self,
+        request_iterator: _MaybeAsyncIterator[_matcher_service_pb2.ExplainPairRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_matcher_service_pb2.ExplainPairResponse, _abc.Awaitable[_matcher_service_pb2.ExplainPairResponse]]:
+        """Tells why two listings are one event or two: every signal with what was compared, weights, odds,
+        bounds, shared keys, the verdict. The first message carries the options, the following ones
+        the batch, the two listings in it: how much a word tells depends on the others. The language
+        model is not asked.
+        Fails like Deduplicate, and with NOT_FOUND `LISTING_NOT_FOUND` when a listing is not in the
+        batch or could not be read.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainCluster(
+        self,
+        request_iterator: _MaybeAsyncIterator[_matcher_service_pb2.ExplainClusterRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_matcher_service_pb2.ExplainClusterResponse, _abc.Awaitable[_matcher_service_pb2.ExplainClusterResponse]]:
+        """Tells what holds the event of a listing together: each listing's likest partner, the weakest
+        link, what a split there would part, and which listings outside came nearest.
+        Fails like ExplainPair, and with RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` for an event of more than
+        500 listings.
+        """
+
+    @_abc_1.abstractmethod
+    def PreviewConfig(
+        self,
+        request_iterator: _MaybeAsyncIterator[_matcher_service_pb2.PreviewConfigRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_matcher_service_pb2.PreviewConfigResponse], _abc.AsyncIterator[_matcher_service_pb2.PreviewConfigResponse]]:
+        """Tells what another config would change: runs the batch under the config that holds and under the
+        candidate, without the language model, and compares. The first message carries the options,
+        the following ones labels, if any, and listings. Answers `started`, `progress` messages, then
+        flipped decisions and regrouped listings, and `summary` last. Nothing is stored.
+        Fails like Deduplicate, with INVALID_ARGUMENT for a candidate that breaks rules, a listing that
+        is labelled twice or too many labels, and with ABORTED `REVISION_CONFLICT` when the config that
+        holds is not the base that the options name.
         """
 
 def add_MatcherServiceServicer_to_server(servicer: MatcherServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -2,7 +2,15 @@
 
 import typer
 
-from dedup_cli import admin_commands, config_commands, dedup_commands, demo, evaluate_command
+from dedup_cli import (
+    admin_commands,
+    config_commands,
+    dedup_commands,
+    demo,
+    evaluate_command,
+    explain_command,
+    preview_command,
+)
 
 APP = typer.Typer(
     help="Find which event listings are the same event; change how they are matched.",
@@ -13,6 +21,8 @@ APP.add_typer(config_commands.APP, name="config")
 APP.add_typer(admin_commands.AUDIT, name="audit")
 APP.command("dedup")(dedup_commands.dedup)
 APP.command("evaluate")(evaluate_command.evaluate)
+APP.command("explain")(explain_command.explain)
+APP.command("preview")(preview_command.preview)
 APP.command("demo")(demo.demo)
 
 

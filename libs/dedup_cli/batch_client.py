@@ -58,16 +58,22 @@ def _requests(
     records: Iterable[Record], options: pb.BatchOptions
 ) -> Iterator[pb.DeduplicateRequest]:
     yield pb.DeduplicateRequest(options=options)
+    for chunk in chunked(records):
+        yield pb.DeduplicateRequest(listings=chunk)
+
+
+def chunked(records: Iterable[Record]) -> Iterator[pb.ListingChunk]:
+    """Yield the listings in messages of about CHUNK_BYTES."""
     chunk, size = pb.ListingChunk(), 0
     for record in records:
         weight = record.listing.ByteSize()
         if size and size + weight > CHUNK_BYTES:
-            yield pb.DeduplicateRequest(listings=chunk)
+            yield chunk
             chunk, size = pb.ListingChunk(), 0
         chunk.listings.append(record.listing)
         size += weight
     if size:
-        yield pb.DeduplicateRequest(listings=chunk)
+        yield chunk
 
 
 def split(items: Iterable[Record | Problem]) -> tuple[list[Record], list[Problem]]:

@@ -1,22 +1,21 @@
 """`event-dedup dedup`."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from dedup_cli import batch_client, outputs
-from dedup_cli.console import ERR, OUT, explained
+from dedup_cli.console import OUT, explained
 from dedup_cli.constraints_file import read_constraints
 from dedup_cli.credentials import with_credentials
+from dedup_cli.progress_bar import bar, stages
 from dedup_cli.reading import read_files
-from dedup_rpc.channel import ANONYMOUS, Credentials
+from dedup_cli.sources import Matcher, People, Settings, pair_at
+from dedup_rpc.channel import Credentials
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 
 Files = Annotated[
@@ -29,32 +28,24 @@ Out = Annotated[Path, typer.Option("--output", "-o", help="Folder for the result
 def dedup(
     files: Files,
     output: Out,
-    matcher: Annotated[
-        str, typer.Option(envvar="EVENT_DEDUP_MATCHER", help="MatcherService, host:port.")
-    ] = "",
-    config: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="Settings of a private pair.")
-    ] = None,
+    matcher: Matcher = "",
+    config: Settings = None,
     floor: Annotated[
         float, typer.Option(min=0, max=1, help="Lowest combined score of decisions.jsonl.")
     ] = 0.65,
-    constraints: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="People's decisions, a file of the report."),
-    ] = None,
+    constraints: People = None,
     *,
     credentials: Credentials,
 ) -> None:
     """Find which listings are the same event and write the canonical events."""
-    if matcher and config:
-        raise typer.BadParameter("--config is for a private pair; a matcher has its own settings")
     with explained(matcher or "the private pair"):
         people = read_constraints(constraints) if constraints else []
         records, problems = batch_client.split(read_files(files))
         began, started_at = time.monotonic(), datetime.now(UTC)
-        with _matcher(matcher, config) as address, _bar() as bar:
-            trusted = credentials if matcher else ANONYMOUS
-            answer = batch_client.run(address, records, floor, _shown(bar), trusted, people)
+        with pair_at(matcher, "", config, credentials) as pair, bar() as shown:
+            answer = batch_client.run(
+                pair.matcher, records, floor, stages(shown), pair.credentials, people
+            )
         facts = {
             "started_at": started_at.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - began, 3),
@@ -64,32 +55,6 @@ def dedup(
             facts["constraints"] = {str(constraints): outputs.digest(constraints)}
         outputs.write(output, answer, records, problems, facts)
     _print_summary(answer.summary, len(problems), output)
-
-
-@contextmanager
-def _matcher(address: str, config: Path | None) -> Iterator[str]:
-    if address:
-        yield address
-        return
-    from dedup_cli.private_pair import private_pair
-
-    ERR.print(escape(f"standalone, {config or 'defaults'}: a private pair in this process"))
-    with private_pair(config) as private:
-        yield private
-
-
-def _bar() -> Progress:
-    columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, TimeElapsedColumn(), console=ERR, transient=True)
-
-
-def _shown(bar: Progress) -> Callable[[str, int, int], None]:
-    task = bar.add_task("send", total=None)
-
-    def show(stage: str, done: int, total: int) -> None:
-        bar.update(task, description=stage, completed=done, total=total or None)
-
-    return show
 
 
 def _print_summary(summary: pb.Summary, unreadable: int, output: Path) -> None:

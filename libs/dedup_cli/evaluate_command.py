@@ -13,7 +13,8 @@ from dedup_cli.batch_client import split
 from dedup_cli.clusters_file import read_clusters
 from dedup_cli.console import OUT, explained
 from dedup_cli.reading import read_files
-from dedup_cli.worst_errors import pairs_of, waterfall, worst
+from dedup_cli.worst_errors import explained as explained_error
+from dedup_cli.worst_errors import pairs_of, worst
 from dedup_model import rules, strict_yaml, tree
 from dedup_model.errors import invalid
 from matcher_service.convert import raw_listings
@@ -57,7 +58,7 @@ def evaluate(
         if isinstance(batch, Blocked):
             _print_blocking(gold, batch)
             for error in worst(found, gold, batch, errors):
-                OUT.print(escape("\n".join(["", *waterfall(error, batch)])))
+                OUT.print(escape("\n".join(["", *explained_error(error, batch)])))
         else:
             OUT.print(escape(f"no figures about compared pairs and sources: {batch}"))
 

@@ -18,8 +18,10 @@ MAX_FOLDER_BYTES = 70
 
 
 @contextmanager
-def private_pair(settings_file: Path | None) -> Iterator[str]:
-    """Yield the address of a matcher whose settings are the defaults or those of a YAML file.
+def private_pair(settings_file: Path | None) -> Iterator[tuple[str, str]]:
+    """Yield the addresses of a ConfigService and of its matcher.
+
+    Settings are the defaults or those of a YAML file.
 
     Raises what the services raise when they cannot start, `InvalidRequest` for the file.
     """
@@ -32,7 +34,7 @@ def private_pair(settings_file: Path | None) -> Iterator[str]:
         pair = _Pair(Path(folder), settings_file)
         asyncio.run_coroutine_threadsafe(pair.start(), loop).result()
         try:
-            yield pair.matcher_env.address
+            yield pair.config_env.address, pair.matcher_env.address
         finally:
             asyncio.run_coroutine_threadsafe(pair.stop(), loop).result()
 

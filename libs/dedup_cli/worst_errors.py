@@ -6,20 +6,13 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from dedup_model.matching_config import MatchingConfig
-from dedup_model.rules import weights_of
+from dedup_cli.waterfall import waterfall
 from matcher_service.engine.blocked import Blocked, Pair
 from matcher_service.engine.decide import PairDecision
-from matcher_service.engine.listing import Listing, date_to_json
+from matcher_service.engine.explanation import signals_of
 
 MAX_PAIRS = 1_000_000
 """Pairs of one kind that are looked at."""
-MAX_SHOWN = 90
-"""Characters of a text that are shown."""
-
-SIGNALS = ("date", "geo", "title", "description")
-VISIBLE = 0.0005
-"""From this on the combined score is seen to differ from the sum of the parts."""
 
 
 @dataclass(frozen=True)
@@ -77,29 +70,15 @@ def _rank(error: Error) -> tuple[float, float, str, str]:
     return -error.confidence, -one.combined, one.listing_a, one.listing_b
 
 
-def waterfall(error: Error, batch: Blocked) -> list[str]:
+def explained(error: Error, batch: Blocked) -> list[str]:
     """Return the lines that explain an error: what was compared, scores x weights, the verdict."""
-    one = error.decision
-    left, right = batch.listings[one.listing_a], batch.listings[one.listing_b]
-    shares = _shares(one, batch.config)
-    total = sum(getattr(one, name) * share for name, share in shares.items())
-    rows = zip(shares.items(), (_date, _place, _title, _text), strict=True)
+    one, listings = error.decision, batch.listings
+    sides = [f"{name} ({listings[name].source_code})" for name in (one.listing_a, one.listing_b)]
+    signals = signals_of(batch, one)
     return [
-        f"{error.kind}: {left.id} ({left.source_code}) | {right.id} ({right.source_code})",
-        *(
-            f"  {name:<11} {getattr(one, name):.3f} x {share:.3f} ="
-            f" {getattr(one, name) * share:.3f}  {shown(left)} | {shown(right)}"
-            for (name, share), shown in rows
-        ),
-        *([f"  {'sum':<11} {total:.3f}"] if abs(total - one.combined) > VISIBLE else []),
-        f"  {'combined':<11} {one.combined:.3f}  {_verdict(error, batch)}",
+        f"{error.kind}: {' | '.join(sides)}",
+        *waterfall(signals, one.combined, _verdict(error, batch)),
     ]
-
-
-def _shares(one: PairDecision, config: MatchingConfig) -> dict[str, float]:
-    """Return each signal's weight as a share of all weights."""
-    weights = weights_of(config, one.category or None)
-    return {name: weight / sum(weights) for name, weight in zip(SIGNALS, weights, strict=True)}
 
 
 def _verdict(error: Error, batch: Blocked) -> str:
@@ -116,36 +95,3 @@ def _verdict(error: Error, batch: Blocked) -> str:
     if error.kind == "missed" and one.decision == "match":
         return f"{verdict}; parted when clusters were made"
     return verdict
-
-
-def _title(listing: Listing) -> str:
-    return _short(listing.title)
-
-
-def _text(listing: Listing) -> str:
-    return _short(listing.description or listing.short_description or "-")
-
-
-def _place(listing: Listing) -> str:
-    place = listing.location
-    street = " ".join(filter(None, (place.street, place.street_no)))
-    point = f"{place.geo.latitude:.4f} {place.geo.longitude:.4f}" if place.geo else None
-    return _short(", ".join(filter(None, (place.name, street, place.city, point))) or "-")
-
-
-def _date(listing: Listing) -> str:
-    entries = [date_to_json(entry) for entry in listing.event_dates]
-    spelled = (
-        f"{entry['date']}{_after(' to ', entry['end_date'])}{_after(' ', entry['start_time'])}"
-        for entry in entries
-    )
-    return _short(", ".join(spelled) or "-")
-
-
-def _after(separator: str, text: str | None) -> str:
-    return f"{separator}{text}" if text else ""
-
-
-def _short(text: str) -> str:
-    plain = " ".join(text.split())
-    return plain if len(plain) <= MAX_SHOWN else plain[: MAX_SHOWN - 1] + "…"

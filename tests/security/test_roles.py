@@ -45,6 +45,9 @@ MATCHER_TABLE = """
                   reader editor matcher auditor admin caller operator
 Deduplicate       -      -      -       -       -     yes    yes
 DeduplicateBatch  -      -      -       -       -     yes    yes
+ExplainPair       -      -      -       -       -     yes    yes
+ExplainCluster    -      -      -       -       -     yes    yes
+PreviewConfig     -      -      -       -       -     yes    yes
 reflection        -      -      -       -       -     yes    yes
 health            yes    yes    yes     yes     yes   yes    yes
 """

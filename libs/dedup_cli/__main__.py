@@ -10,6 +10,7 @@ from dedup_cli import (
     evaluate_command,
     explain_command,
     preview_command,
+    tune_command,
 )
 
 APP = typer.Typer(
@@ -23,6 +24,7 @@ APP.command("dedup")(dedup_commands.dedup)
 APP.command("evaluate")(evaluate_command.evaluate)
 APP.command("explain")(explain_command.explain)
 APP.command("preview")(preview_command.preview)
+APP.command("tune")(tune_command.tune)
 APP.command("demo")(demo.demo)
 
 

@@ -145,6 +145,11 @@ def _constraints(
         found += _violations(one, f"options.constraints[{index}]")
     if found:
         raise InvalidRequest(found)
+    return constraints_of(messages)
+
+
+def constraints_of(messages: Iterable[pb.Constraint]) -> tuple[Constraint, ...]:
+    """Return people's decisions that were judged before."""
     return tuple(map(_constraint, messages))
 
 

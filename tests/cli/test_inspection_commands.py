@@ -173,3 +173,59 @@ def test_a_change_that_cannot_be_is_refused_by_name(run, listings, words, told):
     answer = run("preview", *words, "--on", listings)
     assert answer.status == 1
     assert told in answer.err
+
+
+@pytest.fixture
+def weeks(tmp_path, listing):
+    """Fifteen weeks of listings in two sources, and the true events."""
+    rows, gold = {"blatt": [], "portal": []}, ["event_id,cluster_id"]
+    for week in range(15):
+        when = [{"date": f"2027-{1 + week // 4:02}-{1 + 7 * (week % 4):02}", "start_time": "19:00"}]
+        for source, words in (("blatt", ""), ("portal", f" in Endingen {week}")):
+            name = f"{source}-{week}"
+            rows[source].append(listing(name, f"Orgelabend{words}", event_dates=when))
+            gold.append(f"{name},{week}")
+    for source, found in rows.items():
+        path = tmp_path / f"{source}_events.json"
+        path.write_text(json.dumps({"events": found}), encoding="utf-8")
+    (tmp_path / "gold.csv").write_text("\n".join(gold) + "\n", encoding="utf-8")
+    return tmp_path
+
+
+def tune_options(weeks):
+    files = [word for path in sorted(weeks.glob("*_events.json")) for word in ("--on", path)]
+    return (*files, "--labels", weeks / "gold.csv")
+
+
+def test_tune_proposes_what_carries_over_and_says_how_to_look_first(run, weeks):
+    path = weeks / "settings.yaml"
+    path.write_text("thresholds: {high: 0.99}\n", encoding="utf-8")
+    answer = run("tune", *tune_options(weeks), "--config", path)
+    assert answer.status == 0, answer.err
+    assert "thresholds.high: 0.99 -> " in answer.out
+    assert "event-dedup preview thresholds.high=" in answer.out
+    assert run("tune", *tune_options(weeks)).out.count("no change is proposed") == 1
+
+
+def test_an_applied_proposal_is_a_revision_with_its_evidence(run, weeks, config_address):
+    with ConfigClient(config_address) as client:
+        client.update({"thresholds.high": 0.99})
+        options = ("--address", config_address, "--apply", "--reason", "labels of spring")
+        answer = run("tune", *tune_options(weeks), *options)
+        assert answer.status == 0, answer.err
+        view = client.get()
+        assert view.settings.config.thresholds.high < 0.99
+        assert (view.revision.reason, view.evidence["kind"]) == ("labels of spring", "tune")
+        assert view.evidence["cross_validated"]["f1"] > view.evidence["held"]["f1"]
+        assert f"applied: revision {view.revision.number}" in answer.out
+        again = run("tune", *tune_options(weeks), *options)
+        assert "no change is proposed" in again.out
+        assert client.get().revision == view.revision
+        client.update(clear=["thresholds.high"])
+
+
+@pytest.mark.parametrize("options", [("--apply",), ("nothing.json",)])
+def test_tune_refuses_what_it_cannot_do(run, weeks, options):
+    answer = run("tune", *tune_options(weeks), *options)
+    assert answer.status in (1, 2)
+    assert "--address" in answer.err or "is no file" in answer.err

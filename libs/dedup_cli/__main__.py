@@ -10,6 +10,7 @@ from dedup_cli import (
     evaluate_command,
     explain_command,
     preview_command,
+    replay_command,
     tune_command,
 )
 
@@ -25,6 +26,7 @@ APP.command("evaluate")(evaluate_command.evaluate)
 APP.command("explain")(explain_command.explain)
 APP.command("preview")(preview_command.preview)
 APP.command("tune")(tune_command.tune)
+APP.command("replay")(replay_command.replay)
 APP.command("demo")(demo.demo)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from dedup_cli.reading import Problem, Record
 from dedup_rpc.channel import ANONYMOUS, Credentials, connect
@@ -9,6 +10,9 @@ from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 from eventdedup.matcher.v1.matcher_service_pb2_grpc import MatcherServiceStub
 
 CHUNK_BYTES = 256 * 1024
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Hears `(stage, done, total)`."""
 
 
 @dataclass
@@ -34,7 +38,7 @@ def run(
     address: str,
     records: Iterable[Record],
     floor: float,
-    progress: Callable[[str, int, int], None],
+    progress: Progress,
     credentials: Credentials = ANONYMOUS,
     constraints: Sequence[pb.Constraint] = (),
 ) -> Answer:

@@ -112,6 +112,8 @@ def _summary(
         "counts": {name: counts.get(name, 0) for name in names}
         | {"unreadable_records": len(problems)},
         "warnings": counts.get("warnings", []),
+        "floor": answer.floor,
+        "settings": {one.path: one.value for one in answer.summary.rules.changed},
         **ai,
         "quarantined_at": _places(answer.quarantined, records)
         + [_unread(problem) for problem in problems],

@@ -10,7 +10,13 @@ from dedup_cli.outputs import digest
 from dedup_model.errors import invalid
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 
-_FIELDS: dict[str, Any] = {"run": dict, "inputs": dict, "outputs": dict, "settings": dict, "floor": (int, float)}
+_FIELDS: dict[str, Any] = {
+    "run": dict,
+    "inputs": dict,
+    "outputs": dict,
+    "settings": dict,
+    "floor": (int, float),
+}
 _RUN = {"digest", "engine_version", "revision"}
 
 
@@ -63,7 +69,7 @@ def read_receipt(path: Path) -> Receipt:
     for name, kind in _FIELDS.items():
         if not isinstance(document.get(name), kind):
             raise invalid(str(path), "RECEIPT", f"is no receipt of a batch: {name} is missing")
-    if not _RUN <= document["run"].keys():
+    if not document["run"].keys() >= _RUN:
         raise invalid(str(path), "RECEIPT", "is no receipt of a batch: it names no run")
     return Receipt(
         document["run"],

@@ -31,6 +31,9 @@ class Ai(Section):
     max_calls_per_batch: Whole = setting(
         1000, "Most requests of a batch, repeats included.", "requests", 0, 1000000
     )
+    max_seconds_per_batch: Number = setting(
+        600.0, "Time after which a batch asks no further pairs.", "s", 0.1, 86400
+    )
     timeout_seconds: Number = setting(
         30.0, "Longest wait for a pair's answer, repeats included.", "s", 0.1, 600
     )

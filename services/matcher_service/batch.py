@@ -94,7 +94,7 @@ class Runner:
                 return decided(raw, config, floor, report, executor, constraints=constraints)
 
         pairs = await asyncio.to_thread(decide)
-        asked = await self._asked(pairs, pinned)
+        asked = await self._asked(pairs, pinned, report)
         result = await asyncio.to_thread(
             finished, pairs, asked.judgements if asked else {}, config, floor, report
         )
@@ -104,11 +104,11 @@ class Runner:
             else Outcome(pinned, result)
         )
 
-    async def _asked(self, pairs: Decided, pinned: BatchConfig) -> Asked | None:
+    async def _asked(self, pairs: Decided, pinned: BatchConfig, report: Progress) -> Asked | None:
         config = pinned.snapshot.config
         if not config.ai.enabled:
             return None
-        asked = await self.tier.ask(pairs, config, pinned.api_key)
+        asked = await self.tier.ask(pairs, config, pinned.api_key, report)
         if asked.problem and self.on_ai_failure is AiFailure.FAIL:
             raise AiUnavailable(asked.problem)
         return asked

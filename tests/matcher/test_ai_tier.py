@@ -3,6 +3,7 @@
 import json
 import logging
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from eventdedup.matcher.v1.matcher_service_pb2_grpc import MatcherServiceStub
 from matcher_service import serving
 from matcher_service.batch import Outcome, Runner
 from matcher_service.config_client import BatchConfig
+from matcher_service.engine.blocked import Progress, silent
 from matcher_service.env import AiFailure, Env, Rung
 from matcher_service.llm.cache import FILE
 from matcher_service.llm.tier import Tier
@@ -57,13 +59,14 @@ async def ran(
     folder: Path | None = None,
     key: str | None = KEY,
     failure: AiFailure = AiFailure.CONTINUE,
+    progress: Progress = silent,
     **ai: Any,
 ) -> Outcome:
     pinned = BatchConfig(Snapshot("e", 1, "d", config(**ai), 1), Rung.LIVE, key)
     workers = Workers(1)
     try:
         runner = Runner(workers, Tier(url, folder), failure)
-        return await runner.run(pinned, listings, 0.0, lambda *_: None)
+        return await runner.run(pinned, listings, 0.0, progress)
     finally:
         workers.close()
 
@@ -244,6 +247,30 @@ async def test_money_that_a_call_could_exceed_is_not_spent():
     assert some.usage
     assert (some.usage.calls, some.usage.left_by_budget) == (2, 1)
     assert some.usage.cost_usd == pytest.approx(0.00025)
+
+
+async def test_no_pair_is_asked_when_the_time_of_the_batch_is_over():
+    slow = replace(verdict("same"), wait=0.6)
+    with model_server(slow) as server:
+        time = {"max_seconds_per_batch": 0.5, "max_concurrent_requests": 1}
+        outcome = await ran(server.url, THREE, **time)
+    assert outcome.usage
+    assert (outcome.usage.answered, outcome.usage.left_by_budget) == (1, 2)
+    assert sorted(one.ai_outcome for one in outcome.result.decisions) == ["budget"] * 2 + ["same"]
+
+
+async def test_no_call_is_repeated_when_the_time_of_the_batch_is_over():
+    with model_server(replace(error(500), wait=0.3)) as server:
+        outcome = await ran(server.url, PAIR, max_seconds_per_batch=0.2)
+    assert len(server.requests) == 1
+    assert only(outcome).ai_outcome == "unavailable"
+
+
+async def test_progress_counts_the_pairs_that_are_asked():
+    steps: list[tuple[str, int, int]] = []
+    with model_server(verdict("same")) as server:
+        await ran(server.url, THREE, progress=lambda *step: steps.append(step))
+    assert [step for step in steps if step[0] == "ask"] == [("ask", n, 3) for n in (1, 2, 3)]
 
 
 async def test_a_new_key_is_used_by_the_next_batch():

@@ -123,6 +123,7 @@ NEW = {
     "text.function_words",
     "ai.max_cost_per_batch",
     "ai.max_calls_per_batch",
+    "ai.max_seconds_per_batch",
     "ai.timeout_seconds",
     "ai.thinking_budget",
     "scoring.same_source_odds",

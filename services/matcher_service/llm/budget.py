@@ -1,6 +1,7 @@
-"""The limits of a batch in calls and money: nothing is sent that could exceed them."""
+"""The limits of a batch in calls, money and time: nothing is sent that could exceed them."""
 
 import asyncio
+import time
 from typing import Final
 
 from dedup_model.ai_settings import Ai
@@ -17,16 +18,18 @@ def worst_cost(prompt: Prompt, ai: Ai) -> float:
 
 
 class Budget:
-    """Calls and money left; a call first reserves its worst cost, then settles what it was.
+    """Calls, money and time left; a call first reserves its worst cost, then settles what it was.
 
     A caller waits while the calls in flight might still leave it room. So which of the questions,
-    taken in order, are sent depends on what the answers cost, never on which came first.
+    taken in order, are sent depends on what the answers cost, never on which came first, unless
+    `ai.max_seconds_per_batch` are over: then nothing more is sent.
     """
 
     def __init__(self, ai: Ai) -> None:
         self._money, self._calls = ai.max_cost_per_batch, ai.max_calls_per_batch
         self._reserved = 0.0
         self._in_flight = 0
+        self._ends = time.monotonic() + ai.max_seconds_per_batch
         self._settled = asyncio.Condition()
 
     async def admit(self, worst: float) -> bool:
@@ -45,11 +48,17 @@ class Budget:
 
     def again(self) -> bool:
         """Take one more call for a repeat, whose money is reserved already; False when none is left."""
-        left = self._calls > 0
+        left = self._calls > 0 and not self._is_over
         self._calls -= left
         return left
 
+    @property
+    def _is_over(self) -> bool:
+        return time.monotonic() >= self._ends
+
     def _fits(self, worst: float) -> bool:
+        if self._is_over:
+            return False
         return self._calls > 0 and self._reserved + worst <= self._money + 1e-12
 
     def _reserve(self, worst: float) -> bool:

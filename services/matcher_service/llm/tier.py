@@ -7,6 +7,7 @@ from typing import Final
 
 from dedup_model.ai_settings import Ai
 from dedup_model.matching_config import MatchingConfig
+from matcher_service.engine.blocked import Progress
 from matcher_service.engine.judgement import Judgement
 from matcher_service.engine.pipeline import Decided
 from matcher_service.llm.answer import Answer
@@ -45,11 +46,16 @@ class Tier:
     base_url: str | None = None
     folder: Path | None = None
 
-    async def ask(self, decided: Decided, config: MatchingConfig, key: str | None) -> Asked:
-        """Return the judgements of a decided batch; never raises for what the service does."""
+    async def ask(
+        self, decided: Decided, config: MatchingConfig, key: str | None, progress: Progress
+    ) -> Asked:
+        """Return the judgements of a decided batch; never raises for what the service does.
+
+        `progress` hears pairs done and in all as the stage `ask`.
+        """
         found = await asyncio.to_thread(questions, decided, config)
         cache = Cache(self.folder) if self.folder and config.ai.cache_enabled else None
-        run = _Run(config.ai, cache)
+        run = _Run(config.ai, cache, progress)
         unknown = await run.known(found)
         if unknown and not key:
             run.asked.problem = NO_KEY
@@ -67,8 +73,8 @@ class Tier:
 
 
 class _Run:
-    def __init__(self, ai: Ai, cache: Cache | None) -> None:
-        self.ai, self._cache = ai, cache
+    def __init__(self, ai: Ai, cache: Cache | None, progress: Progress) -> None:
+        self.ai, self._cache, self._progress = ai, cache, progress
         self.asked, self._budget = Asked(), Budget(ai)
         self._silent = 0
 
@@ -146,3 +152,4 @@ class _Run:
 
     def _record(self, question: Question, judgement: Judgement) -> None:
         self.asked.judgements[question.listing_a, question.listing_b] = judgement
+        self._progress("ask", len(self.asked.judgements), self.asked.usage.eligible)

@@ -1325,6 +1325,7 @@ class Ai(_message.Message):
     MAX_CALLS_PER_BATCH_FIELD_NUMBER: _builtins.int
     TIMEOUT_SECONDS_FIELD_NUMBER: _builtins.int
     THINKING_BUDGET_FIELD_NUMBER: _builtins.int
+    MAX_SECONDS_PER_BATCH_FIELD_NUMBER: _builtins.int
     enabled: _builtins.bool
     """Whether ambiguous pairs may be asked. Default false."""
     model: _builtins.str
@@ -1357,6 +1358,8 @@ class Ai(_message.Message):
     """Most tokens of thinking; 0 turns it off, -1 leaves it to the model. Unit: tokens; -1 to 65536;
     default 0.
     """
+    max_seconds_per_batch: _builtins.float
+    """Time after which a batch asks no further pairs. Unit: s; 0.1 to 86400; default 600."""
     def __init__(
         self,
         *,
@@ -1375,10 +1378,11 @@ class Ai(_message.Message):
         max_calls_per_batch: _builtins.int | None = ...,
         timeout_seconds: _builtins.float | None = ...,
         thinking_budget: _builtins.int | None = ...,
+        max_seconds_per_batch: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cache_enabled", b"_cache_enabled", "_confidence_threshold", b"_confidence_threshold", "_cost_per_1m_input_tokens", b"_cost_per_1m_input_tokens", "_cost_per_1m_output_tokens", b"_cost_per_1m_output_tokens", "_enabled", b"_enabled", "_max_calls_per_batch", b"_max_calls_per_batch", "_max_combined_score", b"_max_combined_score", "_max_concurrent_requests", b"_max_concurrent_requests", "_max_cost_per_batch", b"_max_cost_per_batch", "_max_output_tokens", b"_max_output_tokens", "_min_combined_score", b"_min_combined_score", "_model", b"_model", "_temperature", b"_temperature", "_thinking_budget", b"_thinking_budget", "_timeout_seconds", b"_timeout_seconds", "cache_enabled", b"cache_enabled", "confidence_threshold", b"confidence_threshold", "cost_per_1m_input_tokens", b"cost_per_1m_input_tokens", "cost_per_1m_output_tokens", b"cost_per_1m_output_tokens", "enabled", b"enabled", "max_calls_per_batch", b"max_calls_per_batch", "max_combined_score", b"max_combined_score", "max_concurrent_requests", b"max_concurrent_requests", "max_cost_per_batch", b"max_cost_per_batch", "max_output_tokens", b"max_output_tokens", "min_combined_score", b"min_combined_score", "model", b"model", "temperature", b"temperature", "thinking_budget", b"thinking_budget", "timeout_seconds", b"timeout_seconds"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cache_enabled", b"_cache_enabled", "_confidence_threshold", b"_confidence_threshold", "_cost_per_1m_input_tokens", b"_cost_per_1m_input_tokens", "_cost_per_1m_output_tokens", b"_cost_per_1m_output_tokens", "_enabled", b"_enabled", "_max_calls_per_batch", b"_max_calls_per_batch", "_max_combined_score", b"_max_combined_score", "_max_concurrent_requests", b"_max_concurrent_requests", "_max_cost_per_batch", b"_max_cost_per_batch", "_max_output_tokens", b"_max_output_tokens", "_max_seconds_per_batch", b"_max_seconds_per_batch", "_min_combined_score", b"_min_combined_score", "_model", b"_model", "_temperature", b"_temperature", "_thinking_budget", b"_thinking_budget", "_timeout_seconds", b"_timeout_seconds", "cache_enabled", b"cache_enabled", "confidence_threshold", b"confidence_threshold", "cost_per_1m_input_tokens", b"cost_per_1m_input_tokens", "cost_per_1m_output_tokens", b"cost_per_1m_output_tokens", "enabled", b"enabled", "max_calls_per_batch", b"max_calls_per_batch", "max_combined_score", b"max_combined_score", "max_concurrent_requests", b"max_concurrent_requests", "max_cost_per_batch", b"max_cost_per_batch", "max_output_tokens", b"max_output_tokens", "max_seconds_per_batch", b"max_seconds_per_batch", "min_combined_score", b"min_combined_score", "model", b"model", "temperature", b"temperature", "thinking_budget", b"thinking_budget", "timeout_seconds", b"timeout_seconds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cache_enabled", b"_cache_enabled", "_confidence_threshold", b"_confidence_threshold", "_cost_per_1m_input_tokens", b"_cost_per_1m_input_tokens", "_cost_per_1m_output_tokens", b"_cost_per_1m_output_tokens", "_enabled", b"_enabled", "_max_calls_per_batch", b"_max_calls_per_batch", "_max_combined_score", b"_max_combined_score", "_max_concurrent_requests", b"_max_concurrent_requests", "_max_cost_per_batch", b"_max_cost_per_batch", "_max_output_tokens", b"_max_output_tokens", "_min_combined_score", b"_min_combined_score", "_model", b"_model", "_temperature", b"_temperature", "_thinking_budget", b"_thinking_budget", "_timeout_seconds", b"_timeout_seconds", "cache_enabled", b"cache_enabled", "confidence_threshold", b"confidence_threshold", "cost_per_1m_input_tokens", b"cost_per_1m_input_tokens", "cost_per_1m_output_tokens", b"cost_per_1m_output_tokens", "enabled", b"enabled", "max_calls_per_batch", b"max_calls_per_batch", "max_combined_score", b"max_combined_score", "max_concurrent_requests", b"max_concurrent_requests", "max_cost_per_batch", b"max_cost_per_batch", "max_output_tokens", b"max_output_tokens", "min_combined_score", b"min_combined_score", "model", b"model", "temperature", b"temperature", "thinking_budget", b"thinking_budget", "timeout_seconds", b"timeout_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cache_enabled", b"_cache_enabled", "_confidence_threshold", b"_confidence_threshold", "_cost_per_1m_input_tokens", b"_cost_per_1m_input_tokens", "_cost_per_1m_output_tokens", b"_cost_per_1m_output_tokens", "_enabled", b"_enabled", "_max_calls_per_batch", b"_max_calls_per_batch", "_max_combined_score", b"_max_combined_score", "_max_concurrent_requests", b"_max_concurrent_requests", "_max_cost_per_batch", b"_max_cost_per_batch", "_max_output_tokens", b"_max_output_tokens", "_max_seconds_per_batch", b"_max_seconds_per_batch", "_min_combined_score", b"_min_combined_score", "_model", b"_model", "_temperature", b"_temperature", "_thinking_budget", b"_thinking_budget", "_timeout_seconds", b"_timeout_seconds", "cache_enabled", b"cache_enabled", "confidence_threshold", b"confidence_threshold", "cost_per_1m_input_tokens", b"cost_per_1m_input_tokens", "cost_per_1m_output_tokens", b"cost_per_1m_output_tokens", "enabled", b"enabled", "max_calls_per_batch", b"max_calls_per_batch", "max_combined_score", b"max_combined_score", "max_concurrent_requests", b"max_concurrent_requests", "max_cost_per_batch", b"max_cost_per_batch", "max_output_tokens", b"max_output_tokens", "max_seconds_per_batch", b"max_seconds_per_batch", "min_combined_score", b"min_combined_score", "model", b"model", "temperature", b"temperature", "thinking_budget", b"thinking_budget", "timeout_seconds", b"timeout_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cache_enabled: _TypeAlias = _typing.Literal["cache_enabled"]  # noqa: Y015
     _WhichOneofArgType__cache_enabled: _TypeAlias = _typing.Literal["_cache_enabled", b"_cache_enabled"]  # noqa: Y015
@@ -1400,6 +1404,8 @@ class Ai(_message.Message):
     _WhichOneofArgType__max_cost_per_batch: _TypeAlias = _typing.Literal["_max_cost_per_batch", b"_max_cost_per_batch"]  # noqa: Y015
     _WhichOneofReturnType__max_output_tokens: _TypeAlias = _typing.Literal["max_output_tokens"]  # noqa: Y015
     _WhichOneofArgType__max_output_tokens: _TypeAlias = _typing.Literal["_max_output_tokens", b"_max_output_tokens"]  # noqa: Y015
+    _WhichOneofReturnType__max_seconds_per_batch: _TypeAlias = _typing.Literal["max_seconds_per_batch"]  # noqa: Y015
+    _WhichOneofArgType__max_seconds_per_batch: _TypeAlias = _typing.Literal["_max_seconds_per_batch", b"_max_seconds_per_batch"]  # noqa: Y015
     _WhichOneofReturnType__min_combined_score: _TypeAlias = _typing.Literal["min_combined_score"]  # noqa: Y015
     _WhichOneofArgType__min_combined_score: _TypeAlias = _typing.Literal["_min_combined_score", b"_min_combined_score"]  # noqa: Y015
     _WhichOneofReturnType__model: _TypeAlias = _typing.Literal["model"]  # noqa: Y015
@@ -1430,6 +1436,8 @@ class Ai(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_cost_per_batch) -> _WhichOneofReturnType__max_cost_per_batch | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_output_tokens) -> _WhichOneofReturnType__max_output_tokens | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_seconds_per_batch) -> _WhichOneofReturnType__max_seconds_per_batch | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__min_combined_score) -> _WhichOneofReturnType__min_combined_score | None: ...
     @_typing.overload

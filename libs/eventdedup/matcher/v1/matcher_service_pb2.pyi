@@ -619,7 +619,7 @@ class Progress(_message.Message):
     DONE_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     stage: _builtins.str
-    """`receive`, `normalise`, `block`, `score`, `cluster` or `canonical`."""
+    """`receive`, `normalise`, `block`, `score`, `ask`, `cluster` or `canonical`."""
     done: _builtins.int
     """Work done, in listings or pairs."""
     total: _builtins.int
@@ -892,7 +892,7 @@ class AiUsage(_message.Message):
     answered: _builtins.int
     """Pairs sent that gave a readable answer."""
     left_by_budget: _builtins.int
-    """Pairs not sent for want of budget."""
+    """Pairs not sent for want of budget: calls, money or time."""
     calls: _builtins.int
     """Requests, repeats included."""
     input_tokens: _builtins.int

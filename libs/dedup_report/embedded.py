@@ -16,7 +16,7 @@ def data(results: Results, chosen: Selection) -> dict[str, Any]:
     """Return the data of a report.
 
     `listings`: id, source, then the texts of `Shown`. `pairs`: two listings, four signals,
-    combined, decision, reason, category, tier. `events`: id, listings, the texts of `Shown` (a
+    combined, decision, reason, category, tier, reviewer and the reason given. `events`: id, listings, the texts of `Shown` (a
     number is the member whose text it is), per text the members it comes from, confidence, review
     reasons. `review`: pairs (`[0, pair]`) and events (`[1, event]`), most uncertain first. Listings,
     pairs and events are named by position, sources, reasons and so on by position in `names`.
@@ -57,11 +57,12 @@ def _named(names: dict[str, int], name: str) -> int:
 def _pair(pair: pb.PairDecision, chosen: Selection, names: dict[str, int]) -> list[Any]:
     scores = (pair.date, pair.geo, pair.title, pair.description, pair.combined)
     words = (DECISIONS.get(pair.decision, "no_match"), pair.reason, pair.category, pair.tier)
+    person = (pair.reviewer, pair.reviewer_reason)
     return [
         chosen.listings[pair.listing_a],
         chosen.listings[pair.listing_b],
         *(round(score, 6) for score in scores),
-        *(_named(names, word) for word in words),
+        *(_named(names, word) for word in (*words, *person)),
     ]
 
 

@@ -137,6 +137,19 @@ def test_hostile_texts_are_shown_as_texts(opened: Opened) -> None:
     assert tab.complaints == []
 
 
+def test_a_person_s_decision_is_shown_with_name_and_reason(opened: Opened) -> None:
+    told = {"reason": "must_link", "tier": "person"}
+    people = {**told, "reviewer": "Ada " + HOSTILE, "reviewer_reason": "one organ " + HOSTILE}
+    listings = [listing(name) for name in "abc"]
+    pairs = [pair("a", "b", 0.6, **people), pair("a", "c", 0.5, **told)]
+    tab = opened(results(listings, [event("abc")], pairs))
+    tab.run("document.querySelector('.event .pairs').open = true")
+    found = " ".join(texts(tab, ".event .verdict"))
+    assert f"Decided by Ada {HOSTILE}: “one organ {HOSTILE}”" in found
+    assert "Decided by a person without a name." in found
+    assert tab.run("typeof hacked") == "undefined"
+
+
 def test_an_inline_handler_is_refused_by_the_page(opened: Opened) -> None:
     tab = opened(three())
     tab.run("document.body.insertAdjacentHTML('beforeend', '<i onclick=\"hacked=1\">x</i>')")

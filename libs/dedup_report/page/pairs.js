@@ -4,9 +4,18 @@ const decisionOf = (pair) => DATA.names[pair[7]];
 const reasonOf = (pair) => DATA.names[pair[8]];
 const categoryOf = (pair) => DATA.names[pair[9]];
 const tierOf = (pair) => DATA.names[pair[10]];
+const personOf = (pair) => [DATA.names[pair[11]] || "a person without a name", DATA.names[pair[12]]];
 const ends = (pair) => [DATA.listings[pair[0]], DATA.listings[pair[1]]];
 const DECISION_WORDS = { match: "Match", ambiguous: "Ambiguous", no_match: "No match" };
 const DECISION_STYLES = { match: "yes", ambiguous: "maybe", no_match: "no" };
+
+/** Who decided a pair, and why, when it was not the scores. */
+const decider = (pair) => {
+  if (tierOf(pair) === "deterministic") return "";
+  if (tierOf(pair) !== "person") return ` Decided by: ${tierOf(pair)}.`;
+  const [name, reason] = personOf(pair);
+  return reason ? ` Decided by ${name}: “${reason}”` : ` Decided by ${name}.`;
+};
 
 /** A score in [0, 1] whose odds `s / (1 - s)` are multiplied. */
 const shifted = (value, odds) => (value * odds) / (1 - value + value * odds);
@@ -44,6 +53,8 @@ const WORDS = {
   between: (pair) =>
     `${score(pair[6])} lies between ${DATA.low} and ${DATA.high}, ${score(DATA.high - pair[6])} short of a match.`,
   below_low: (pair) => `${score(pair[6])} does not exceed ${DATA.low}.`,
+  ai_same: () => "The language model said that this is one event.",
+  ai_different: () => "The language model said that these are two events.",
   must_link: () => "A person said that this is one event.",
   cannot_link: () => "A person said that these are two events.",
 };
@@ -54,7 +65,7 @@ const verdict = (pair) => {
   return el("p", { class: "verdict" },
     el("span", { class: `key ${DECISION_STYLES[decisionOf(pair)]}` }, DECISION_WORDS[decisionOf(pair)]), " ", words,
     category ? [" Both listings are of the category ", el("b", {}, category), ", which has its own weights."] : "",
-    tierOf(pair) === "deterministic" ? "" : ` Decided by: ${tierOf(pair)}.`);
+    decider(pair));
 };
 
 const SCALE = 400;

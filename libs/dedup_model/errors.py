@@ -17,6 +17,8 @@ class DedupError(Exception):
     """Base of the errors that a caller may see; the message holds no value and no secret."""
 
     reason = "INTERNAL"
+    retry_seconds = 1.0
+    """When to try again what may be tried again."""
 
     def __init__(self, message: str, **facts: str) -> None:
         super().__init__(message)
@@ -185,6 +187,16 @@ class CallLimit(DedupError):
     """The server runs as many calls as it takes at once."""
 
     reason = "CALL_LIMIT"
+
+
+class BatchLimit(DedupError):
+    """The server runs as many batches as it takes and lets no more wait, or holds too much input."""
+
+    reason = "BATCH_LIMIT"
+
+    def __init__(self, message: str, retry_seconds: float = 1.0, **facts: str) -> None:
+        super().__init__(message, **facts)
+        self.retry_seconds = retry_seconds
 
 
 class StreamLimit(DedupError):

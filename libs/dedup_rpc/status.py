@@ -15,7 +15,6 @@ from dedup_model import errors
 from dedup_model.errors import DedupError, InvalidRequest, Violation
 
 DOMAIN = "eventdedup"
-RETRY_SECONDS = 1
 MAX_DETAIL_BYTES = 3000
 """Status details travel in metadata, as base64 and beside the message; clients take 8 KiB."""
 
@@ -45,6 +44,7 @@ CODES: dict[type[DedupError], grpc.StatusCode] = {
     errors.MetadataTooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.RateLimited: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.CallLimit: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.BatchLimit: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.StreamLimit: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.WatchLimit: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -77,7 +77,9 @@ def _details(error: DedupError, code: grpc.StatusCode) -> list[AnyMessage]:
     if isinstance(error, InvalidRequest):
         details.append(_packed(_bad_request(error.violations)))
     if code in RETRIED:
-        details.append(_packed(RetryInfo(retry_delay=Duration(seconds=RETRY_SECONDS))))
+        delay = Duration()
+        delay.FromMilliseconds(round(error.retry_seconds * 1000))
+        details.append(_packed(RetryInfo(retry_delay=delay)))
     return details
 
 

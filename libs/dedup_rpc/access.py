@@ -102,11 +102,12 @@ class Access:
         *,
         unary_seconds: float = 10.0,
         longer: Mapping[str, float] | None = None,
+        stall_seconds: float = 60.0,
     ) -> Guard:
         """Return the guard; health is open without TLS, and for every role with it.
 
         Unary calls end after `unary_seconds`, those of the methods in `longer` after as many as it
-        says. Raises `InvalidRequest` that names the bad entries of the principals' file, or OSError.
+        says, streams whose caller takes nothing for `stall_seconds` then. Raises `InvalidRequest` that names the bad entries of the principals' file, or OSError.
         """
         open_health = () if self.cert_file else HEALTH
         closed_health = dict.fromkeys(HEALTH if self.cert_file else (), frozenset(ROLES))
@@ -115,7 +116,12 @@ class Access:
             Grants({**grants.roles, **closed_health}),
             open_health,
             self.recheck_seconds,
-            limits=replace(self.limits, unary_seconds=unary_seconds, longer=longer or {}),
+            limits=replace(
+                self.limits,
+                unary_seconds=unary_seconds,
+                longer=longer or {},
+                stall_seconds=stall_seconds,
+            ),
             counts=telemetry.counts if telemetry else None,
             tracing=telemetry.tracing if telemetry else None,
             certificates=self.client_ca_file is not None,

@@ -20,6 +20,7 @@ from dedup_rpc.deadlines import Deadlines
 from dedup_rpc.limits import Limits, Streams
 from dedup_rpc.outcome import Context, Outcome
 from dedup_rpc.rejudging import Rejudging
+from dedup_rpc.stalls import Stalls
 
 __all__ = ["Guard", "Tracing", "caller"]
 
@@ -48,7 +49,7 @@ class Guard:
 
     `public` methods need no credentials; any other needs a grant. While a stream runs its caller is
     judged again every `recheck_seconds`. A unary call ends at the server's own deadline at the
-    latest. A domain error gets its status from the one table; anything else is INTERNAL with an id
+    latest, a stream when its caller does not read what a handler yields. A domain error gets its status from the one table; anything else is INTERNAL with an id
     that the log holds too, without values. `counts` are kept of every call. Without `certificates`
     no client can show one, and none is looked for.
     """
@@ -68,6 +69,7 @@ class Guard:
         self._limits, self.counts, self._tracing = limits or Limits(), counts or Counts(), tracing
         self._admission = Admission(policy, grants, public, self._limits, certificates=certificates)
         self._deadlines, self._streams = Deadlines(), Streams(self._limits)
+        self._stalls = Stalls(self._limits.stall_seconds)
         self.recheck_seconds = recheck_seconds
 
     def guarded(self, path: str, handler: RpcHandler) -> RpcHandler:
@@ -131,7 +133,8 @@ class Guard:
                     self._streams.one(principal.name, counts),
                     Rejudging(judge, self.recheck_seconds),
                 ):
-                    answer = await _answered(behaviour(parsed(request, parse), context), context)
+                    made = behaviour(parsed(request, parse), context)
+                    answer = await _answered(made, context, self._stalls)
             except BaseException as error:
                 await outcome.bad(error, context, began)
             outcome.good(began)
@@ -192,11 +195,18 @@ async def _parsed_each(requests: AsyncIterator[bytes], parse: Parse) -> AsyncIte
         yield _parsed(request, parse)
 
 
-async def _answered(answer: Any, context: Context) -> Any:
+async def _answered(answer: Any, context: Context, stalls: Stalls) -> Any:
     """Write what a handler yields; one that writes itself, or has one answer, is awaited."""
     if isawaitable(answer):
         return await answer
     async with aclosing(answer):
         async for response in answer:
-            await context.write(response)
+            await _written(context.write(response), stalls)
     return None
+
+
+async def _written(write: Awaitable[None], stalls: Stalls) -> None:
+    try:
+        await stalls.within(write)
+    except TimeoutError:
+        raise DeadlineExceeded(f"the caller has not read for {stalls.seconds:g} s") from None

@@ -21,13 +21,15 @@ class Limits:
     """The limits of one server; rates allow bursts of two seconds' worth.
 
     `unary_seconds` is the longest that a unary call runs, whatever its deadline says, but for the
-    methods in `longer`. `calls` and `streams` run at once, of all callers; a principal has at most
+    methods in `longer`. A stream ends when its caller takes nothing of what waits for it for
+    `stall_seconds`. `calls` and `streams` run at once, of all callers; a principal has at most
     `streams_per_principal` streams, and makes at most `calls_per_second` calls. From one address
     `refusals_per_second` wrong credentials are looked at; then only credentials that are known.
     """
 
     unary_seconds: float = 10.0
     longer: Mapping[str, float] = field(default_factory=dict)
+    stall_seconds: float = 60.0
     calls: int = 1000
     streams: int = 2000
     streams_per_principal: int = 1000

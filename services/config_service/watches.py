@@ -8,11 +8,11 @@ from typing import TypeAlias
 
 from config_service import convert
 from config_service.feed import Feed
-from config_service.stalls import Stalls
 from config_service.steps import KEPT, Steps
 from config_service.store import Store
 from config_service.watch import Watch, WatchOptions
 from dedup_model.errors import LimitExceeded
+from dedup_rpc.stalls import Stalls
 
 WRITE_SECONDS = 30.0
 

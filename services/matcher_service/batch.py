@@ -1,6 +1,5 @@
 """One batch: its config pinned, then pairs decided, the language model asked, events made."""
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -12,7 +11,7 @@ from matcher_service.engine.pipeline import Decided, Result, decided, finished
 from matcher_service.env import AiFailure
 from matcher_service.llm.tier import Asked, Tier
 from matcher_service.llm.usage import Usage
-from matcher_service.running import cancellable
+from matcher_service.running import Threaded
 from matcher_service.workers import Workers
 
 SHOWN_CONTRADICTIONS = 20
@@ -72,32 +71,24 @@ class Runner:
     ) -> Outcome:
         """Run one batch over raw listings; `progress` is called in the event loop's thread.
 
-        Cancelling the call stops it, the engine at its next progress. Raises `AiUnavailable` when
+        The batch holds no place while the model is asked. Cancelling the call stops it, the engine
+        at its next progress. Raises `BatchLimit` when too many batches wait, `AiUnavailable` when
         the model cannot be asked and batches are to fail then, `BrokenProcessPool` when a worker
         dies.
         """
-        with cancellable(progress) as report:
-            return await self._stages(pinned, raw, floor, report, constraints)
-
-    async def _stages(
-        self,
-        pinned: BatchConfig,
-        raw: RawListings,
-        floor: float,
-        report: Progress,
-        constraints: Iterable[Constraint],
-    ) -> Outcome:
-        config = pinned.snapshot.config
+        config, size = pinned.snapshot.config, len(raw)
+        work = Threaded(self.workers.threads, progress)
 
         def decide() -> Decided:
-            with self.workers.executor(len(raw)) as executor:
-                return decided(raw, config, floor, report, executor, constraints=constraints)
+            with self.workers.executor(size) as executor:
+                return decided(raw, config, floor, work.report, executor, constraints=constraints)
 
-        pairs = await asyncio.to_thread(decide)
-        asked = await self._asked(pairs, pinned, report)
-        result = await asyncio.to_thread(
-            finished, pairs, asked.judgements if asked else {}, config, floor, report
-        )
+        async with self.workers.turn(size, progress):
+            pairs = await work.run(decide)
+        asked = await self._asked(pairs, pinned, progress)
+        judgements = asked.judgements if asked else {}
+        async with self.workers.turn(size, progress, begun=True):
+            result = await work.run(lambda: finished(pairs, judgements, config, floor, work.report))
         return (
             Outcome(pinned, result, asked.usage, asked.problem)
             if asked

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -46,9 +47,13 @@ VARIABLES = (
     "MATCHER_CONFIG_TLS_KEY_FILE",
     "MATCHER_CONFIG_TOKEN_FILE",
     "MATCHER_DRAIN_SECONDS",
+    "MATCHER_MAX_BATCHES",
+    "MATCHER_MAX_INPUT_MIB",
     "MATCHER_MAX_LISTINGS",
+    "MATCHER_MAX_QUEUED",
     "MATCHER_MAX_STALENESS_SECONDS",
     "MATCHER_METRICS_ADDRESS",
+    "MATCHER_STALL_SECONDS",
     "MATCHER_STATE_DIR",
     "MATCHER_WORKERS",
     *access.variables("MATCHER"),
@@ -62,8 +67,11 @@ class Env:
     Variables: `MATCHER_ADDRESS` (host:port or unix:path), `MATCHER_CONFIG_ADDRESS` (ConfigService),
     `MATCHER_CONFIG_RUNGS` (allowed sources, comma-separated, of live, memory, file, bootstrap),
     `MATCHER_CONFIG_TIMEOUT_SECONDS`, `MATCHER_MAX_STALENESS_SECONDS`, `MATCHER_STATE_DIR`,
-    `MATCHER_BOOTSTRAP_FILE` (YAML), `MATCHER_MAX_LISTINGS`, `MATCHER_WORKERS` (processes that batches
-    share; default: one a core), `MATCHER_DRAIN_SECONDS` (how long running batches may go on after
+    `MATCHER_BOOTSTRAP_FILE` (YAML), `MATCHER_MAX_LISTINGS` (of a stream), `MATCHER_MAX_INPUT_MIB` (of
+    all batches together), `MATCHER_MAX_BATCHES` (that run at once, of small and of large ones each),
+    `MATCHER_MAX_QUEUED` (that wait, of each), `MATCHER_STALL_SECONDS` (after which a stream ends whose
+    caller neither sends nor reads), `MATCHER_WORKERS` (processes that batches share; default: one a
+    core), `MATCHER_DRAIN_SECONDS` (how long running batches may go on after
     SIGTERM), `EVENT_DEDUP_GEMINI_API_KEY` (used with the bootstrap rung alone, and turns `ai.enabled`
     on there), `LOG_LEVEL`; `MATCHER_AI_BASE_URL` (where the language model's API is, unset: the SDK's
     own address), `MATCHER_AI_FAILURE` (continue or fail); those of `Access` and
@@ -79,6 +87,10 @@ class Env:
     bootstrap_file: Path | None = None
     api_key: str | None = field(default=None, repr=False)
     max_listings: int = 1_000_000
+    max_input_mib: int = 1024
+    max_batches: int = 2
+    max_queued: int = 100
+    stall_seconds: float = 60.0
     workers: int = os.cpu_count() or 1
     drain_seconds: float = 5.0
     log_level: str = "INFO"
@@ -92,6 +104,7 @@ class Env:
     def read(cls, variables: Mapping[str, str]) -> "Env":
         """Return the Env of a process's variables; raises ValueError that names the variable."""
         default = cls()
+        count = partial(_count, variables)
         return cls(
             address=variables.get("MATCHER_ADDRESS") or DEFAULT_ADDRESS,
             config_address=variables.get("MATCHER_CONFIG_ADDRESS") or DEFAULT_CONFIG_ADDRESS,
@@ -105,10 +118,14 @@ class Env:
             state_dir=path(variables, "MATCHER_STATE_DIR"),
             bootstrap_file=path(variables, "MATCHER_BOOTSTRAP_FILE"),
             api_key=variables.get("EVENT_DEDUP_GEMINI_API_KEY") or None,
-            max_listings=int(
-                number(variables, "MATCHER_MAX_LISTINGS", default.max_listings, 1, 10_000_000)
+            max_listings=count("MATCHER_MAX_LISTINGS", default.max_listings, 1, 10_000_000),
+            max_input_mib=count("MATCHER_MAX_INPUT_MIB", default.max_input_mib, 1, 1_000_000),
+            max_batches=count("MATCHER_MAX_BATCHES", default.max_batches, 1, 1024),
+            max_queued=count("MATCHER_MAX_QUEUED", default.max_queued, 0, 100_000),
+            stall_seconds=number(
+                variables, "MATCHER_STALL_SECONDS", default.stall_seconds, 0.1, 3600
             ),
-            workers=int(number(variables, "MATCHER_WORKERS", default.workers, 1, 1024)),
+            workers=count("MATCHER_WORKERS", default.workers, 1, 1024),
             drain_seconds=number(
                 variables, "MATCHER_DRAIN_SECONDS", default.drain_seconds, 0, 3600
             ),
@@ -119,6 +136,10 @@ class Env:
             ai_base_url=_ai_base_url(variables.get("MATCHER_AI_BASE_URL")),
             ai_failure=_ai_failure(variables.get("MATCHER_AI_FAILURE")),
         )
+
+
+def _count(variables: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    return int(number(variables, name, default, low, high))
 
 
 def _ai_base_url(text: str | None) -> str | None:

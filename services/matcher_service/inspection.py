@@ -1,6 +1,5 @@
 """Looking into a batch without the language model: explanations, and previews of another config."""
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from matcher_service.engine.constraints import Constraint
 from matcher_service.engine.explanation import PairExplanation, explained_pair
 from matcher_service.engine.pipeline import Result, decided_pairs, finished
 from matcher_service.engine.preview import Comparison, Run, comparison, run_of
-from matcher_service.running import cancellable
+from matcher_service.running import Threaded
 from matcher_service.workers import Workers
 
 Made = TypeVar("Made")
@@ -31,7 +30,10 @@ class Preview:
 
 @dataclass(frozen=True)
 class Inspector:
-    """Looks into batches, in threads; cancelling a call stops it at the engine's next progress."""
+    """Looks into batches, in threads; cancelling a call stops it at the engine's next progress.
+
+    They wait for their turns as other batches do, and raise `BatchLimit` when too many wait.
+    """
 
     workers: Workers
 
@@ -109,10 +111,11 @@ class Inspector:
 
         def run() -> Made:
             with self.workers.executor(listings) as executor:
-                return work(report, executor)
+                return work(thread.report, executor)
 
-        with cancellable(progress) as report:
-            return await asyncio.to_thread(run)
+        thread = Threaded(self.workers.threads, progress)
+        async with self.workers.turn(listings, progress):
+            return await thread.run(run)
 
 
 def _under(side: str, report: Progress) -> Progress:

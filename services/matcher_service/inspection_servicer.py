@@ -1,6 +1,7 @@
 """The handlers that look into a batch: decode, one call, encode."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any, TypeAlias
 
 import grpc
@@ -11,7 +12,7 @@ from matcher_service import convert, convert_inspection, convert_options
 from matcher_service.config_client import ConfigLadder
 from matcher_service.convert_options import Labels
 from matcher_service.inspection import Inspector
-from matcher_service.requests import opened, received
+from matcher_service.requests import Intake, opened
 from matcher_service.running import Running
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -20,9 +21,8 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class InspectionServicer(MatcherServiceServicer):
     """Answers explanations and previews, each under the config that `configs` gives it."""
 
-    def __init__(self, configs: ConfigLadder, max_listings: int, inspector: Inspector) -> None:
-        self._configs, self._max_listings = configs, max_listings
-        self._inspector = inspector
+    def __init__(self, configs: ConfigLadder, intake: Intake, inspector: Inspector) -> None:
+        self._configs, self._intake, self._inspector = configs, intake, inspector
 
     async def ExplainPair(
         self, request_iterator: AsyncIterator[pb.ExplainPairRequest], context: Context
@@ -30,11 +30,11 @@ class InspectionServicer(MatcherServiceServicer):
         """Explain two listings of a batch."""
         asked = convert_options.pair_options(await opened(request_iterator))
         pinned = await self._configs.for_batch()
-        raw = await received(request_iterator, self._max_listings, {})
         one, other = asked.listings
-        found = await self._inspector.pair(
-            raw, pinned.snapshot.config, (one, other), asked.constraints
-        )
+        async with self._intake.received(request_iterator) as raw:
+            found = await self._inspector.pair(
+                raw, pinned.snapshot.config, (one, other), asked.constraints
+            )
         return convert_inspection.pair_answer(pinned, found)
 
     async def ExplainCluster(
@@ -43,10 +43,10 @@ class InspectionServicer(MatcherServiceServicer):
         """Explain the event of a listing."""
         asked = convert_options.cluster_options(await opened(request_iterator))
         pinned = await self._configs.for_batch()
-        raw = await received(request_iterator, self._max_listings, {})
-        found = await self._inspector.cluster(
-            raw, pinned.snapshot.config, asked.listings[0], asked.constraints
-        )
+        async with self._intake.received(request_iterator) as raw:
+            found = await self._inspector.cluster(
+                raw, pinned.snapshot.config, asked.listings[0], asked.constraints
+            )
         return convert_inspection.cluster_answer(pinned, found)
 
     async def PreviewConfig(
@@ -57,17 +57,18 @@ class InspectionServicer(MatcherServiceServicer):
         pinned = await self._configs.for_batch()
         asked.require_base(pinned.snapshot.epoch, pinned.snapshot.revision)
         yield pb.PreviewConfigResponse(started=convert.run(pinned))
-        labels = Labels(self._max_listings)
-        raw = await received(request_iterator, self._max_listings, {"labels": labels.add})
+        labels = Labels(self._intake.listings)
         configs = pinned.snapshot.config, asked.candidate
-        work = Running(
-            lambda heard: self._inspector.preview(
-                raw, configs, labels.clusters, asked.constraints, asked.examples, heard
+        async with self._intake.received(request_iterator, {"labels": labels.add}) as raw:
+            work = Running(
+                lambda heard: self._inspector.preview(
+                    raw, configs, labels.clusters, asked.constraints, asked.examples, heard
+                )
             )
-        )
-        async for stage, done, total in work.steps():
-            step = pb.Progress(stage=stage, done=done, total=total)
-            yield pb.PreviewConfigResponse(progress=step)
+            async with aclosing(work.steps()) as steps:
+                async for stage, done, total in steps:
+                    step = pb.Progress(stage=stage, done=done, total=total)
+                    yield pb.PreviewConfigResponse(progress=step)
         for chunk in convert_inspection.preview_chunks(work.result):
             yield pb.PreviewConfigResponse(changes=chunk)
         summary = convert_inspection.preview_summary(pinned, work.result)

@@ -2,8 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from concurrent.futures import Executor
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from matcher_service.engine.blocked import Progress
@@ -20,25 +20,35 @@ class _Cancelled(Exception):
     """The caller has gone; the engine stops at its next progress."""
 
 
-@contextmanager
-def cancellable(heard: Progress) -> Iterator[Progress]:
-    """Yield a progress for work in other threads, told to `heard` in the event loop's thread.
+class Threaded:
+    """Work in threads, whose progress is told to `heard` in the event loop's thread."""
 
-    When the block is cancelled, the work's next progress raises.
-    """
-    loop = asyncio.get_running_loop()
-    gone = threading.Event()
+    def __init__(self, threads: Executor, heard: Progress) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._threads, self._heard = threads, heard
+        self._gone = threading.Event()
 
-    def report(stage: str, done: int, total: int) -> None:
-        if gone.is_set():
+    def report(self, stage: str, done: int, total: int) -> None:
+        """Tell the progress of the work; ends it when its caller has gone."""
+        if self._gone.is_set():
             raise _Cancelled
-        loop.call_soon_threadsafe(heard, stage, done, total)
+        self._loop.call_soon_threadsafe(self._heard, stage, done, total)
 
-    try:
-        yield report
-    except asyncio.CancelledError:
-        gone.set()
-        raise
+    async def run(self, work: Callable[[], Made]) -> Made:
+        """Return what the work gives.
+
+        When the call is cancelled, the work ends at its next progress, and the call with it: a
+        place that is held around the call is free when nothing runs there any more.
+        """
+        running = self._loop.run_in_executor(self._threads, work)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            self._gone.set()
+            await asyncio.wait([running])
+            if not running.cancelled():
+                running.exception()
+            raise
 
 
 class Running(Generic[Made]):
@@ -48,7 +58,7 @@ class Running(Generic[Made]):
         self._work = work
         self._made: list[Made] = []
 
-    async def steps(self) -> AsyncIterator[Step]:
+    async def steps(self) -> AsyncGenerator[Step, None]:
         """Yield the steps until the work is done; leaving early cancels it."""
         latest: list[Step] = []
         task = asyncio.create_task(self._work(lambda *step: latest.append(step)))

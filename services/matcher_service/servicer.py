@@ -2,7 +2,8 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any, TypeAlias
 
 import grpc
@@ -15,11 +16,11 @@ from matcher_service.config_client import BatchConfig, ConfigLadder
 from matcher_service.convert_options import Options, options
 from matcher_service.inspection import Inspector
 from matcher_service.inspection_servicer import InspectionServicer
-from matcher_service.requests import opened, received, require_at_most
+from matcher_service.requests import MIB, Intake, opened, require_at_most
 from matcher_service.running import Running
 
 MAX_SMALL_BATCH = 500
-MAX_SMALL_ANSWER = 3 * 1024 * 1024
+MAX_SMALL_ANSWER = 3 * MIB
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -30,11 +31,11 @@ class Servicer(InspectionServicer):
     def __init__(
         self,
         configs: ConfigLadder,
-        max_listings: int,
+        intake: Intake,
         runner: Runner,
         done: Callable[[Outcome], None],
     ) -> None:
-        super().__init__(configs, max_listings, Inspector(runner.workers))
+        super().__init__(configs, intake, Inspector(runner.workers))
         self._runner, self._done = runner, done
 
     async def DeduplicateBatch(
@@ -42,52 +43,68 @@ class Servicer(InspectionServicer):
     ) -> pb.DeduplicateBatchResponse:
         """Run one small batch."""
         chosen = options(request.options)
-        require_at_most(MAX_SMALL_BATCH, len(request.listings))
-        pinned = await self._configs.for_batch()
-        raw = convert.raw_listings(request.listings)
-        outcome = await self._runner.run(pinned, raw, chosen.floor, _unheard, chosen.constraints)
+        require_at_most(MAX_SMALL_BATCH, len(request.listings), "; send more through Deduplicate")
+        with self._intake.share() as take:
+            take(request.ByteSize())
+            pinned = await self._configs.for_batch()
+            raw = convert.raw_listings(request.listings)
+            outcome = await self._runner.run(
+                pinned, raw, chosen.floor, _unheard, chosen.constraints
+            )
         self._done(outcome)
-        response = pb.DeduplicateBatchResponse(summary=convert.summary(outcome))
-        for chunk in convert.chunks(outcome):
-            response.results.MergeFrom(chunk)
-        if response.ByteSize() > MAX_SMALL_ANSWER:
-            raise LimitExceeded("the answer is too large for one message; use Deduplicate")
-        return response
+        return _whole(outcome)
 
     async def Deduplicate(
         self, request_iterator: AsyncIterator[pb.DeduplicateRequest], context: Context
     ) -> AsyncIterator[pb.DeduplicateResponse]:
         """Run one batch over a stream."""
         numbers = itertools.count(1)
-        async for message in self._answers(request_iterator):
-            message.seq = next(numbers)
-            yield message
+        async with aclosing(self._answers(request_iterator)) as messages:
+            async for message in messages:
+                message.seq = next(numbers)
+                yield message
 
     async def _answers(
         self, requests: AsyncIterator[pb.DeduplicateRequest]
-    ) -> AsyncIterator[pb.DeduplicateResponse]:
+    ) -> AsyncGenerator[pb.DeduplicateResponse, None]:
         chosen = options(await opened(requests))
         pinned = await self._configs.for_batch()
         yield pb.DeduplicateResponse(started=convert.run(pinned))
-        raw = await received(requests, self._max_listings, {})
-        yield _progress("receive", len(raw), len(raw))
-        async for message in self._worked(pinned, raw, chosen):
-            yield message
+        async with self._intake.received(requests) as raw:
+            yield _progress("receive", len(raw), len(raw))
+            async with aclosing(self._worked(pinned, raw, chosen)) as messages:
+                async for message in messages:
+                    yield message
 
     async def _worked(
         self, pinned: BatchConfig, raw: convert.Received, chosen: Options
-    ) -> AsyncIterator[pb.DeduplicateResponse]:
+    ) -> AsyncGenerator[pb.DeduplicateResponse, None]:
         """Yield the batch's progress while it runs, then its results."""
         batch = Running(
             lambda heard: self._runner.run(pinned, raw, chosen.floor, heard, chosen.constraints)
         )
-        async for step in batch.steps():
-            yield _progress(*step)
+        async with aclosing(batch.steps()) as steps:
+            async for step in steps:
+                yield _progress(*step)
         self._done(batch.result)
         for chunk in convert.chunks(batch.result):
             yield pb.DeduplicateResponse(results=chunk)
             await asyncio.sleep(0)
         yield pb.DeduplicateResponse(summary=convert.summary(batch.result))
+
+
+def _whole(outcome: Outcome) -> pb.DeduplicateBatchResponse:
+    """Return the answer in one message; raises `LimitExceeded` as soon as it is too large."""
+    response = pb.DeduplicateBatchResponse(summary=convert.summary(outcome))
+    for chunk in convert.chunks(outcome):
+        response.results.MergeFrom(chunk)
+        if response.ByteSize() > MAX_SMALL_ANSWER:
+            raise LimitExceeded(
+                f"the answer is larger than {MAX_SMALL_ANSWER // MIB} MiB, the most for one message:"
+                " send the batch through Deduplicate, or raise options.decision_floor",
+                limit_mib=str(MAX_SMALL_ANSWER // MIB),
+            )
+    return response
 
 
 def _unheard(_stage: str, _done: int, _total: int) -> None:

@@ -19,6 +19,7 @@ from matcher_service.grants import GRANTS, SERVICE
 from matcher_service.llm.tier import Tier
 from matcher_service.llm.totals import Totals
 from matcher_service.reporting import Reporter
+from matcher_service.requests import MIB, Intake
 from matcher_service.servicer import Servicer
 from matcher_service.workers import Workers
 
@@ -39,6 +40,7 @@ class MatcherServer:
     reporter: Reporter
     telemetry: Telemetry
     workers: Workers
+    intake: Intake
     drain_seconds: float
 
     async def stop(self, grace: float | None = None) -> None:
@@ -65,18 +67,22 @@ async def start(env: Env) -> MatcherServer:
     collect_rarely()
     access = env.access
     telemetry = Telemetry(env.telemetry, "matcher-service")
-    guard = access.guard(GRANTS, telemetry, unary_seconds=UNARY_SECONDS)
+    guard = access.guard(
+        GRANTS, telemetry, unary_seconds=UNARY_SECONDS, stall_seconds=env.stall_seconds
+    )
     tls = access.credentials()
     client = AsyncConfigClient(
         env.config_address, env.config_credentials, deadline=env.config_timeout, retry=RETRY
     )
     configs, reporter = ConfigLadder(client, env), Reporter(client)
-    workers = Workers(env.workers)
+    workers = Workers(env.workers, places=env.max_batches, waiting=env.max_queued)
+    intake = Intake(env.max_listings, env.max_input_mib * MIB, env.stall_seconds)
     runner = Runner(workers, Tier(env.ai_base_url, env.state_dir), env.ai_failure)
     done = reporter.done if Rung.LIVE in env.rungs else _unheard
 
     totals = Totals()
     _measure(telemetry, totals)
+    _measure_load(telemetry, workers, intake)
 
     def heard(outcome: Outcome) -> None:
         if outcome.usage:
@@ -84,9 +90,7 @@ async def start(env: Env) -> MatcherServer:
         done(outcome)
 
     def register(_: Serving, server: grpc.aio.Server) -> None:
-        add_MatcherServiceServicer_to_server(
-            Servicer(configs, env.max_listings, runner, heard), server
-        )
+        add_MatcherServiceServicer_to_server(Servicer(configs, intake, runner, heard), server)
 
     serving = Serving((SERVICE,), register, guard, tls)
     certificate.add_gauge(telemetry.metrics, access.cert_file, env.config_credentials.cert_file)
@@ -94,7 +98,9 @@ async def start(env: Env) -> MatcherServer:
     address = await serving.start(env.address, access.health_address)
     reporter.start(address)
     LOG.info("listening on %s, config from %s", address, env.config_address)
-    return MatcherServer(address, serving, client, reporter, telemetry, workers, env.drain_seconds)
+    return MatcherServer(
+        address, serving, client, reporter, telemetry, workers, intake, env.drain_seconds
+    )
 
 
 def _measure(telemetry: Telemetry, totals: Totals) -> None:
@@ -105,6 +111,24 @@ def _measure(telemetry: Telemetry, totals: Totals) -> None:
     add("eventdedup_ai_failures", "Pairs without an answer", ("kind",), totals.failures)
     add("eventdedup_ai_calls", "Requests to it", (), totals.calls)
     add("eventdedup_ai_cost_usd", "Price of its answers in USD", (), totals.cost)
+
+
+def _measure_load(telemetry: Telemetry, workers: Workers, intake: Intake) -> None:
+    """Show what runs and waits."""
+    lanes = {"small": workers.small, "large": workers.large}
+    telemetry.metrics.gauges(
+        "eventdedup_matcher_batches",
+        "Batches that run or wait",
+        ("size", "state"),
+        lambda: {
+            (size, state): count
+            for size, turns in lanes.items()
+            for state, count in (("running", turns.running), ("queued", turns.waiting))
+        },
+    )
+    telemetry.metrics.gauge(
+        "eventdedup_matcher_input_bytes", "Input that batches hold", lambda: intake.held
+    )
 
 
 def _unheard(outcome: Outcome) -> None:

@@ -46,7 +46,7 @@ class Turns:
     @property
     def waiting(self) -> int:
         """Return how many batches wait."""
-        return len(self._begun) + sum(map(len, self._queues.values()))
+        return len(self._begun) + sum(map(len, list(self._queues.values())))
 
     @asynccontextmanager
     async def one(self, owner: str, told: Told, *, begun: bool = False) -> AsyncIterator[None]:
@@ -86,10 +86,12 @@ class Turns:
         """Refuse a batch when too many wait; raises `BatchLimit` when it is that of `owner`."""
         if sum(map(len, self._queues.values())) < self._most:
             return
-        longest = max(self._queues.values(), key=len, default=deque[_Waiter]())
+        longest: deque[_Waiter] = max(self._queues.values(), key=len, default=deque())
         if len(longest) <= len(self._queues.get(owner, ())) + 1:
             raise self._refusal()
-        longest.pop().called.set_exception(self._refusal())
+        last = longest.pop()
+        if not last.called.done():
+            last.called.set_exception(self._refusal())
 
     def _refusal(self) -> BatchLimit:
         seconds = self._seconds * (self.waiting + 1) / self._places
@@ -121,14 +123,16 @@ class Turns:
 
     def _remove(self, waiter: _Waiter) -> None:
         queue = self._begun if waiter in self._begun else self._queues.get(waiter.owner, deque())
-        queue.remove(waiter)
+        if waiter in queue:
+            queue.remove(waiter)
         if not self._queues.get(waiter.owner, True):
             del self._queues[waiter.owner]
 
     def _order(self) -> Iterator[_Waiter]:
-        """Yield who waits, in the order of their turns."""
+        """Yield who waits, in the order of their turns; who has been cancelled leaves by itself."""
         rounds = zip_longest(*self._queues.values())
-        return chain(self._begun, filter(None, chain.from_iterable(rounds)))
+        waiters = chain(self._begun, filter(None, chain.from_iterable(rounds)))
+        return (waiter for waiter in waiters if not waiter.called.done())
 
     def _tell(self) -> None:
         for ahead, waiter in enumerate(self._order()):

@@ -1,14 +1,18 @@
-"""The worker processes that batches share."""
+"""What batches share: places to run in, threads, worker processes."""
 
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from multiprocessing.connection import Connection
+
+from dedup_rpc.caller import CALLER
+from matcher_service.engine.blocked import Progress
+from matcher_service.turns import Turns
 
 SMALL_BATCH = 2000
 """Listings up to which a batch stays in the service's own process: it takes under a second."""
@@ -17,14 +21,32 @@ SMALL_BATCH = 2000
 class Workers:
     """Up to `count` processes, started when the first large batch needs them.
 
-    They are spawned, not forked: gRPC does not survive a fork. When one dies, the batches that run
+    Of small batches, and of large ones, `places` run at once and `waiting` wait, so that a small one
+    never waits for a large one. `threads` has room for all that run.
+
+    Processes are spawned, not forked: gRPC does not survive a fork. When one dies, the batches that run
     fail with `BrokenProcessPool` and the next one gets new processes.
     """
 
-    def __init__(self, count: int, small_batch: int = SMALL_BATCH) -> None:
+    def __init__(
+        self, count: int, small_batch: int = SMALL_BATCH, places: int = 2, waiting: int = 100
+    ) -> None:
         self._count, self._small_batch = count, small_batch
+        self.small, self.large = Turns(places, waiting), Turns(places, waiting)
+        self.threads = ThreadPoolExecutor(2 * places, "batch")
         self._lock = threading.Lock()
         self._pool: _Pool | None = None
+
+    def turn(
+        self, listings: int, progress: Progress, *, begun: bool = False
+    ) -> AbstractAsyncContextManager[None]:
+        """Hold a place for a batch while the block runs, see `Turns.one`.
+
+        `progress` hears `queued`, 0 and how many batches go first.
+        """
+        turns = self.small if listings <= self._small_batch else self.large
+        owner = caller.name if (caller := CALLER.get(None)) else ""
+        return turns.one(owner, lambda ahead: progress("queued", 0, ahead), begun=begun)
 
     @contextmanager
     def executor(self, listings: int) -> Iterator[Executor | None]:
@@ -45,6 +67,7 @@ class Workers:
             pool, self._pool = self._pool, None
         if pool:
             pool.end(wait=True)
+        self.threads.shutdown(wait=False)
 
     def _started(self) -> "_Pool":
         with self._lock:

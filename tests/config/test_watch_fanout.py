@@ -14,7 +14,6 @@ from config_service.grants import GRANTS, SERVICE
 from config_service.revision import Revision
 from config_service.servicer import Servicer
 from config_service.serving import ConfigServer
-from config_service.stalls import Stalls
 from config_service.steps import KEPT, Seen, Steps
 from config_service.store import Store
 from config_service.watch import Watch, WatchOptions
@@ -249,31 +248,6 @@ async def test_a_watch_whose_write_is_not_taken_ends_and_frees_what_it_held(
     await going.has(3)
     assert not other.done()
     assert going.revisions == [1, 2, 3]
-
-
-async def test_a_piece_of_work_that_is_done_in_time_is_left_alone() -> None:
-    stalls = Stalls(0.05)
-    for _ in range(8):
-        await stalls.within(asyncio.sleep(0.02))
-
-
-async def test_work_that_stalls_ends_soon_after_its_time() -> None:
-    loop = asyncio.get_running_loop()
-    stalls, began = Stalls(0.2), loop.time()
-    with pytest.raises(TimeoutError):
-        await stalls.within(asyncio.sleep(5))
-    assert 0.2 <= loop.time() - began < 1
-    with pytest.raises(TimeoutError):
-        await stalls.within(asyncio.sleep(5))
-
-
-async def test_who_is_cancelled_while_work_stalls_stays_cancelled() -> None:
-    task = asyncio.create_task(Stalls(5).within(asyncio.sleep(5)))
-    await asyncio.sleep(0.01)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert task.cancelled()
 
 
 @pytest.fixture

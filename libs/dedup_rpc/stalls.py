@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, TypeVar
 
 SWEEPS = 4
+
+Done = TypeVar("Done")
 
 
 class Stalls:
@@ -19,15 +21,15 @@ class Stalls:
         self._stalled: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def within(self, work: Awaitable[None]) -> None:
-        """Wait for one piece of work; raises TimeoutError when it took too long."""
+    async def within(self, work: Awaitable[Done]) -> Done:
+        """Return what one piece of work gives; raises TimeoutError when it takes too long."""
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None  # noqa: S101  (a coroutine runs in a task)
         self._began[task] = loop.time()
         if self._timer is None:
             self._set_timer(loop)
         try:
-            await work
+            return await work
         except asyncio.CancelledError:
             if task in self._stalled and not task.uncancel():
                 raise TimeoutError from None

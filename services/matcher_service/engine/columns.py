@@ -1,7 +1,7 @@
 """The columnar table of a batch: every listing prepared once, strings as codes."""
 
 from array import array
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -122,7 +122,10 @@ def weighed_categories(config: MatchingConfig) -> list[str]:
 def table_of(
     listings: Sequence[Listing], config: MatchingConfig, progress: Callable[[int], None]
 ) -> Table:
-    """Prepare the listings, which are sorted by id; `progress` hears how many are done."""
+    """Prepare the listings, which are sorted by id; `progress` hears how many are done.
+
+    It hears it again while their columns are made, so that it may end that too.
+    """
     forms = Forms(config.text)
     prepared = []
     for done, listing in enumerate(listings):
@@ -131,7 +134,22 @@ def table_of(
         prepared.append(forms.prepared(listing))
     synonyms = forms.synonyms
     weighed = [synonyms.text(fold(name)) for name in weighed_categories(config)]
-    return _table(listings, prepared, weighed, config)
+    rows = _Heard(prepared, lambda: progress(len(prepared)))
+    return _table(listings, rows, weighed, config)
+
+
+class _Heard(list[Prepared]):
+    """Rows that tell whenever a thousand of them were gone through."""
+
+    def __init__(self, rows: list[Prepared], heard: Callable[[], None]) -> None:
+        super().__init__(rows)
+        self._heard = heard
+
+    def __iter__(self) -> Iterator[Prepared]:
+        """Yield the rows."""
+        for start in range(0, len(self), 1000):
+            self._heard()
+            yield from self[start : start + 1000]
 
 
 def _table(

@@ -40,13 +40,12 @@ async def stub_of(server: MatcherServer) -> AsyncIterator[Any]:
 def listings(count: int, days: int = 20, text: str = "") -> Iterator[pb.Listing]:
     """Yield listings of one town; those of one day are all compared."""
     for number in range(count):
+        month, day = divmod(number % days, 28)
         yield pb.Listing(
             id=f"id-{number:06}",
             title=f"Orgelabend Nummer {number * 7}",
             description=text,
-            event_dates=[
-                pb.EventDate(date=f"2027-{number % days // 28 + 1:02}-{number % 28 + 1:02}")
-            ],
+            event_dates=[pb.EventDate(date=f"2027-{month + 1:02}-{day + 1:02}")],
             location=pb.Location(city="Lahr", name="Stiftskirche"),
         )
 

@@ -149,6 +149,33 @@ def test_a_small_batch_takes_500_listings_and_refuses_501(stub):
         "LIMIT_EXCEEDED",
     )
     assert error.facts["limit"] == "500"
+    assert "Deduplicate" in error.message
+
+
+def test_an_answer_too_large_for_one_message_is_refused_with_the_way_out(stub):
+    same = [pb.EventDate(date="2026-03-07", start_time="19:30")]
+    place = pb.Location(city="Endingen", name="Bürgerhaus")
+    listings = [
+        pb.Listing(id=f"x{i}", title=f"Konzert {i * 31}", event_dates=same, location=place)
+        for i in range(400)
+    ]
+    every = pb.BatchOptions(decision_floor=0)
+    with pytest.raises(grpc.RpcError) as refused:
+        stub.DeduplicateBatch(
+            pb.DeduplicateBatchRequest(options=every, listings=listings), timeout=60
+        )
+    error = remote_error(refused.value)
+    assert (error.code, error.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED")
+    assert error.facts == {"limit_mib": "3"}
+    assert "Deduplicate" in error.message
+    assert "decision_floor" in error.message
+    streamed = stub.Deduplicate(
+        iter([pb.DeduplicateRequest(options=every), chunk(listings)]), timeout=60
+    )
+    assert sum(len(answer.results.decisions) for answer in streamed) == 400 * 399 // 2
+    few = pb.BatchOptions(decision_floor=0.99)
+    request = pb.DeduplicateBatchRequest(options=few, listings=listings)
+    assert stub.DeduplicateBatch(request, timeout=60).summary.read == 400
 
 
 def test_listings_over_the_limit_of_the_server_are_refused_before_work_starts(launcher, pair):

@@ -1,7 +1,8 @@
 """The only converter between documents of the model and protobuf messages, generic over both."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cache, partial
 from typing import Any, TypeVar
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
@@ -77,21 +78,31 @@ def _prefix(enum: EnumDescriptor) -> str:
 
 def to_document(message: Message) -> dict[str, Any]:
     """Return what a message holds as a document; absent fields, empty lists and maps are left out."""
-    return {field.name: _value(field, value) for field, value in message.ListFields()}
+    document = {}
+    for field, value in message.ListFields():
+        name, read = _reader(field)
+        document[name] = read(value) if read else value
+    return document
 
 
-def _value(field: Any, value: Any) -> Any:
+@cache
+def _reader(field: Any) -> tuple[str, Callable[[Any], Any] | None]:
+    """Return a field's name and what turns its value into a document's; None where it is the same.
+
+    Asking descriptors anew for each value took half of the time in which batches are received.
+    """
     if _is_map(field):
-        return {key: to_document(value[key]) for key in sorted(value)}
-    if field.is_repeated:
-        return [_single(field, item) for item in value]
-    return _single(field, value)
-
-
-def _single(field: Any, value: Any) -> Any:
+        return field.name, lambda value: {key: to_document(value[key]) for key in sorted(value)}
     if field.message_type:
-        return to_document(value)
-    return enum_name(field.enum_type, value) if field.enum_type else value
+        return field.name, _each(to_document) if field.is_repeated else to_document
+    if field.enum_type:
+        name = partial(enum_name, field.enum_type)
+        return field.name, _each(name) if field.is_repeated else name
+    return field.name, list if field.is_repeated else None
+
+
+def _each(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda values: [read(value) for value in values]
 
 
 def _is_map(field: Any) -> bool:

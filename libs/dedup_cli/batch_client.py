@@ -1,15 +1,21 @@
 """One batch over the wire: listings out, results in, progress shown on the way."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import grpc
+
 from dedup_cli.reading import Problem, Record
+from dedup_model.errors import BatchLimit
 from dedup_rpc.channel import ANONYMOUS, Credentials, connect
+from dedup_rpc.status import remote_error
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 from eventdedup.matcher.v1.matcher_service_pb2_grpc import MatcherServiceStub
 
 CHUNK_BYTES = 256 * 1024
+TRIES = 10
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Hears `(stage, done, total)`."""
@@ -36,25 +42,46 @@ class Answer:
 
 def run(
     address: str,
-    records: Iterable[Record],
+    records: Sequence[Record],
     floor: float,
     progress: Progress,
     credentials: Credentials = ANONYMOUS,
     constraints: Sequence[pb.Constraint] = (),
 ) -> Answer:
-    """Run one batch at a matcher; raises `grpc.RpcError`."""
-    answer = Answer(floor)
+    """Run one batch at a matcher; raises `grpc.RpcError`.
+
+    One that takes no more batches is asked again when it says, `TRIES` times in all.
+    """
     with connect(address, credentials) as channel:
+        stub = MatcherServiceStub(channel)
         options = pb.BatchOptions(decision_floor=floor, constraints=constraints)
-        for response in MatcherServiceStub(channel).Deduplicate(_requests(records, options)):
-            match response.WhichOneof("message"):
-                case "progress":
-                    step = response.progress
-                    progress(step.stage, step.done, step.total)
-                case "results":
-                    answer.add(response.results)
-                case "summary":
-                    answer.summary = response.summary
+        for left in reversed(range(TRIES)):
+            try:
+                return _answered(stub.Deduplicate(_requests(records, options)), floor, progress)
+            except grpc.RpcError as error:
+                remote = remote_error(error)
+                if remote.reason != BatchLimit.reason or not left:
+                    raise
+                progress("queued", 0, 0)
+                time.sleep(remote.retry_seconds or 1.0)
+    raise AssertionError("the last try returns or raises")
+
+
+def _answered(
+    responses: Iterable[pb.DeduplicateResponse],
+    floor: float,
+    progress: Callable[[str, int, int], None],
+) -> Answer:
+    answer = Answer(floor)
+    for response in responses:
+        match response.WhichOneof("message"):
+            case "progress":
+                step = response.progress
+                progress(step.stage, step.done, step.total)
+            case "results":
+                answer.add(response.results)
+            case "summary":
+                answer.summary = response.summary
     return answer
 
 

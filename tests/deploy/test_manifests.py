@@ -111,11 +111,15 @@ def test_a_pod_lives_as_long_as_its_drain(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_the_largest_batch_that_is_let_in_fits_the_memory(name: str) -> None:
+def test_the_largest_batches_that_are_let_in_fit_the_memory(name: str) -> None:
     (container,) = pod(deployments(name)["matcher-service"])["containers"]
-    listings = int(environment(container)["MATCHER_MAX_LISTINGS"])
+    listings, batches, waiting = (
+        int(environment(container)[f"MATCHER_MAX_{limit}"])
+        for limit in ("LISTINGS", "BATCHES", "INPUT_MIB")
+    )
     gibibytes = int(container["resources"]["limits"]["memory"].removesuffix("Gi"))
-    assert IDLE_BYTES + listings * LISTING_BYTES < gibibytes * 2**30
+    running = batches * listings * LISTING_BYTES
+    assert IDLE_BYTES + running + waiting * 2**20 < gibibytes * 2**30
 
 
 def test_compose_waits_as_long_as_a_drain() -> None:

@@ -30,6 +30,8 @@ LEFT_OUT = {
     "MATCHER_MAX_STALENESS_SECONDS": "the default suits",
     "MATCHER_AI_BASE_URL": "the language model is off by default, and its own address suits",
     "MATCHER_AI_FAILURE": "the default suits",
+    "MATCHER_MAX_QUEUED": "the default suits",
+    "MATCHER_STALL_SECONDS": "the default suits",
     "MATCHER_WORKERS": "the default suits",
 } | {f"{prefix}_{name}": "the default suits" for prefix in ("CONFIG", "MATCHER") for name in LIMITS}
 """Variables that nothing in `deploy/` sets, and why."""

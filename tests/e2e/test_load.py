@@ -10,6 +10,8 @@ import grpc
 import pytest
 from e2e.batches import OPTIONS, listings, matcher, progress_of, requests, soon, stub_of, until
 
+from dedup_cli import batch_client
+from dedup_cli.reading import Record
 from dedup_rpc.authz import new_token, token_digest
 from dedup_rpc.status import RemoteError, remote_error
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
@@ -175,6 +177,33 @@ async def test_load_is_measured() -> None:
             assert registry.get_sample_value("eventdedup_matcher_input_bytes") == server.intake.held
             assert server.intake.held > 0
         await drained(waiting)
+
+
+async def test_the_command_line_comes_back_to_a_full_matcher_when_it_is_told() -> None:
+    records = [Record(one, "file", position) for position, one in enumerate(listings(SMALL))]
+    heard = list[str]()
+
+    def run(address: str) -> batch_client.Answer:
+        return batch_client.run(address, records, 0.0, lambda stage, *_: heard.append(stage))
+
+    async with matcher(MAX_BATCHES=1, MAX_QUEUED=0) as server:
+        async with busy(server, SMALL):
+            answering = asyncio.create_task(asyncio.to_thread(run, server.address))
+            await soon(lambda: heard == ["receive", "queued"])
+        answer = await answering
+    assert answer.summary.read == SMALL
+    assert len(answer.events) == answer.summary.events
+    assert heard[:3] == ["receive", "queued", "receive"]
+
+
+async def test_the_command_line_gives_up_on_a_matcher_that_stays_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batch_client, "TRIES", 2)
+    async with matcher(MAX_BATCHES=1, MAX_QUEUED=0) as server, busy(server, SMALL):
+        with pytest.raises(grpc.RpcError) as refusal:
+            await asyncio.to_thread(batch_client.run, server.address, [], 0.0, lambda *_: None)
+    assert remote_error(refusal.value).reason == "BATCH_LIMIT"
 
 
 @pytest.mark.parametrize(

@@ -619,11 +619,11 @@ class Progress(_message.Message):
     DONE_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     stage: _builtins.str
-    """`receive`, `normalise`, `block`, `score`, `ask`, `cluster` or `canonical`."""
+    """`receive`, `queued`, `normalise`, `block`, `score`, `ask`, `cluster` or `canonical`."""
     done: _builtins.int
-    """Work done, in listings or pairs."""
+    """Work done, in listings or pairs; 0 while queued."""
     total: _builtins.int
-    """Work in all; 0 while unknown."""
+    """Work in all; 0 while unknown. While queued: batches that go first."""
     def __init__(
         self,
         *,

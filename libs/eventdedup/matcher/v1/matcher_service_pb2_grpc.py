@@ -79,7 +79,10 @@ class MatcherServiceServicer:
         that breaks has done nothing: send the input again.
         Fails with INVALID_ARGUMENT for options that are not first or out of range, for a constraint
         without a kind or an identifier, too long, or between a listing and itself,
-        RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` for more listings than the server allows, UNAVAILABLE
+        RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` for more listings or bytes than the server allows and
+        `BATCH_LIMIT` when no more batches may wait or the server holds as much input as it takes
+        (RetryInfo says when to try again), DEADLINE_EXCEEDED when the client neither sends nor reads
+        for as long as the server waits, UNAVAILABLE
         `CONFIG_UNAVAILABLE` when no allowed source gives a config. A bad listing fails nothing: it is
         quarantined.
         """
@@ -88,8 +91,10 @@ class MatcherServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeduplicateBatch(self, request, context):
-        """Runs one small batch: at most 500 listings.
-        Fails like Deduplicate.
+        """Runs one small batch: at most 500 listings in a request of at most 1 MiB, with an answer of at
+        most 3 MiB.
+        Fails like Deduplicate, with RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` beyond that: send the batch
+        through Deduplicate, or raise `decision_floor`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

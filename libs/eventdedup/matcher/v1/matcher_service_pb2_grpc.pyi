@@ -44,13 +44,18 @@ class MatcherServiceStub:
     that breaks has done nothing: send the input again.
     Fails with INVALID_ARGUMENT for options that are not first or out of range, for a constraint
     without a kind or an identifier, too long, or between a listing and itself,
-    RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` for more listings than the server allows, UNAVAILABLE
+    RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` for more listings or bytes than the server allows and
+    `BATCH_LIMIT` when no more batches may wait or the server holds as much input as it takes
+    (RetryInfo says when to try again), DEADLINE_EXCEEDED when the client neither sends nor reads
+    for as long as the server waits, UNAVAILABLE
     `CONFIG_UNAVAILABLE` when no allowed source gives a config. A bad listing fails nothing: it is
     quarantined.
     """
     DeduplicateBatch: _grpc.UnaryUnaryMultiCallable[_matcher_service_pb2.DeduplicateBatchRequest, _matcher_service_pb2.DeduplicateBatchResponse]
-    """Runs one small batch: at most 500 listings.
-    Fails like Deduplicate.
+    """Runs one small batch: at most 500 listings in a request of at most 1 MiB, with an answer of at
+    most 3 MiB.
+    Fails like Deduplicate, with RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` beyond that: send the batch
+    through Deduplicate, or raise `decision_floor`.
     """
     ExplainPair: _grpc.StreamUnaryMultiCallable[_matcher_service_pb2.ExplainPairRequest, _matcher_service_pb2.ExplainPairResponse]
     """Tells why two listings are one event or two: every signal with what was compared, weights, odds,
@@ -92,13 +97,18 @@ class MatcherServiceAsyncStub(MatcherServiceStub):
     that breaks has done nothing: send the input again.
     Fails with INVALID_ARGUMENT for options that are not first or out of range, for a constraint
     without a kind or an identifier, too long, or between a listing and itself,
-    RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` for more listings than the server allows, UNAVAILABLE
+    RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` for more listings or bytes than the server allows and
+    `BATCH_LIMIT` when no more batches may wait or the server holds as much input as it takes
+    (RetryInfo says when to try again), DEADLINE_EXCEEDED when the client neither sends nor reads
+    for as long as the server waits, UNAVAILABLE
     `CONFIG_UNAVAILABLE` when no allowed source gives a config. A bad listing fails nothing: it is
     quarantined.
     """
     DeduplicateBatch: _aio.UnaryUnaryMultiCallable[_matcher_service_pb2.DeduplicateBatchRequest, _matcher_service_pb2.DeduplicateBatchResponse]  # type: ignore[assignment]
-    """Runs one small batch: at most 500 listings.
-    Fails like Deduplicate.
+    """Runs one small batch: at most 500 listings in a request of at most 1 MiB, with an answer of at
+    most 3 MiB.
+    Fails like Deduplicate, with RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` beyond that: send the batch
+    through Deduplicate, or raise `decision_floor`.
     """
     ExplainPair: _aio.StreamUnaryMultiCallable[_matcher_service_pb2.ExplainPairRequest, _matcher_service_pb2.ExplainPairResponse]  # type: ignore[assignment]
     """Tells why two listings are one event or two: every signal with what was compared, weights, odds,
@@ -143,7 +153,10 @@ class MatcherServiceServicer(metaclass=_abc_1.ABCMeta):
         that breaks has done nothing: send the input again.
         Fails with INVALID_ARGUMENT for options that are not first or out of range, for a constraint
         without a kind or an identifier, too long, or between a listing and itself,
-        RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` for more listings than the server allows, UNAVAILABLE
+        RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` for more listings or bytes than the server allows and
+        `BATCH_LIMIT` when no more batches may wait or the server holds as much input as it takes
+        (RetryInfo says when to try again), DEADLINE_EXCEEDED when the client neither sends nor reads
+        for as long as the server waits, UNAVAILABLE
         `CONFIG_UNAVAILABLE` when no allowed source gives a config. A bad listing fails nothing: it is
         quarantined.
         """
@@ -154,8 +167,10 @@ class MatcherServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _matcher_service_pb2.DeduplicateBatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_matcher_service_pb2.DeduplicateBatchResponse, _abc.Awaitable[_matcher_service_pb2.DeduplicateBatchResponse]]:
-        """Runs one small batch: at most 500 listings.
-        Fails like Deduplicate.
+        """Runs one small batch: at most 500 listings in a request of at most 1 MiB, with an answer of at
+        most 3 MiB.
+        Fails like Deduplicate, with RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` beyond that: send the batch
+        through Deduplicate, or raise `decision_floor`.
         """
 
     @_abc_1.abstractmethod

@@ -52,6 +52,7 @@ bench: $(VENV)/ready
 	python benchmarks/overload.py
 	python benchmarks/engine.py pairs
 	python benchmarks/engine.py growth
+	python benchmarks/stream.py
 	python benchmarks/report.py
 
 $(VENV)/compare/ready: requirements/compare.txt

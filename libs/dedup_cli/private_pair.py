@@ -80,6 +80,7 @@ class _Pair:
             address=f"unix:{folder / 'matcher.sock'}",
             config_address=self.config_env.address,
             rungs=(matcher_env.Rung.LIVE,),
+            max_input_mib=1_000_000,  # one caller, who knows its machine
             config_timeout=30.0,
         )
         self.servers: list[config_serving.ConfigServer | matcher_serving.MatcherServer] = []

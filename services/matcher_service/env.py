@@ -67,8 +67,8 @@ class Env:
     Variables: `MATCHER_ADDRESS` (host:port or unix:path), `MATCHER_CONFIG_ADDRESS` (ConfigService),
     `MATCHER_CONFIG_RUNGS` (allowed sources, comma-separated, of live, memory, file, bootstrap),
     `MATCHER_CONFIG_TIMEOUT_SECONDS`, `MATCHER_MAX_STALENESS_SECONDS`, `MATCHER_STATE_DIR`,
-    `MATCHER_BOOTSTRAP_FILE` (YAML), `MATCHER_MAX_LISTINGS` (of a stream), `MATCHER_MAX_INPUT_MIB` (of
-    all batches together), `MATCHER_MAX_BATCHES` (that run at once, of small and of large ones each),
+    `MATCHER_BOOTSTRAP_FILE` (YAML), `MATCHER_MAX_LISTINGS` (of a stream), `MATCHER_MAX_INPUT_MIB` (no
+    more input is taken in when all batches hold as much), `MATCHER_MAX_BATCHES` (that run at once, of small and of large ones each),
     `MATCHER_MAX_QUEUED` (that wait, of each), `MATCHER_STALL_SECONDS` (after which a stream ends whose
     caller neither sends nor reads), `MATCHER_WORKERS` (processes that batches share; default: one a
     core), `MATCHER_DRAIN_SECONDS` (how long running batches may go on after

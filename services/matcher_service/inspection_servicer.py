@@ -31,7 +31,8 @@ class InspectionServicer(MatcherServiceServicer):
         asked = convert_options.pair_options(await opened(request_iterator))
         pinned = await self._configs.for_batch()
         one, other = asked.listings
-        async with self._intake.received(request_iterator) as raw:
+        with self._intake.share() as share:
+            raw = await self._intake.received(request_iterator, share)
             found = await self._inspector.pair(
                 raw, pinned.snapshot.config, (one, other), asked.constraints
             )
@@ -43,7 +44,8 @@ class InspectionServicer(MatcherServiceServicer):
         """Explain the event of a listing."""
         asked = convert_options.cluster_options(await opened(request_iterator))
         pinned = await self._configs.for_batch()
-        async with self._intake.received(request_iterator) as raw:
+        with self._intake.share() as share:
+            raw = await self._intake.received(request_iterator, share)
             found = await self._inspector.cluster(
                 raw, pinned.snapshot.config, asked.listings[0], asked.constraints
             )
@@ -59,7 +61,9 @@ class InspectionServicer(MatcherServiceServicer):
         yield pb.PreviewConfigResponse(started=convert.run(pinned))
         labels = Labels(self._intake.listings)
         configs = pinned.snapshot.config, asked.candidate
-        async with self._intake.received(request_iterator, {"labels": labels.add}) as raw:
+        with self._intake.share() as share:
+            others = {"labels": labels.add}
+            raw = await self._intake.received(request_iterator, share, others)
             work = Running(
                 lambda heard: self._inspector.preview(
                     raw, configs, labels.clusters, asked.constraints, asked.examples, heard
@@ -69,7 +73,7 @@ class InspectionServicer(MatcherServiceServicer):
                 async for stage, done, total in steps:
                     step = pb.Progress(stage=stage, done=done, total=total)
                     yield pb.PreviewConfigResponse(progress=step)
-        for chunk in convert_inspection.preview_chunks(work.result):
-            yield pb.PreviewConfigResponse(changes=chunk)
+            for chunk in convert_inspection.preview_chunks(work.result):
+                yield pb.PreviewConfigResponse(changes=chunk)
         summary = convert_inspection.preview_summary(pinned, work.result)
         yield pb.PreviewConfigResponse(summary=summary)

@@ -1,17 +1,15 @@
 """What the requests of a stream bring: options once, then listings and what else a call takes."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, TypeAlias
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from dedup_model.errors import BatchLimit, DeadlineExceeded, LimitExceeded, invalid
 from dedup_rpc.stalls import Stalls
 from matcher_service.convert import Received
 
 MIB = 1024 * 1024
-
-Take: TypeAlias = Callable[[int], None]
-"""Counts bytes of input; raises `LimitExceeded` or `BatchLimit`."""
 
 
 async def opened(requests: AsyncIterator[Any]) -> Any:
@@ -23,11 +21,29 @@ async def opened(requests: AsyncIterator[Any]) -> Any:
     raise invalid("message", "OPTIONS_FIRST", "the first message must carry the options")
 
 
+@dataclass
+class Share:
+    """What one batch holds of what all batches may hold, in bytes."""
+
+    intake: "Intake"
+    size: int = 0
+
+    def take(self, size: int) -> None:
+        """Count input; raises `LimitExceeded` or `BatchLimit` when there is no room for it."""
+        self.intake.require_room(self.size + size, self.intake.held + size)
+        self.hold(size)
+
+    def hold(self, size: int) -> None:
+        """Count what the work has made, whether there is room or not: others come later then."""
+        self.size += size
+        self.intake.held += size
+
+
 class Intake:
     """Takes the input of batches in, within the limits of the server.
 
-    A stream has at most `listings`. All batches together, from their first listing to the end of
-    their calls, hold at most `most_bytes` of messages. A stream whose caller sends nothing for
+    A stream has at most `listings`. No input is taken beyond `most_bytes` of what all batches hold
+    from their first listing to the end of their calls. A stream whose caller sends nothing for
     `stall_seconds` before it half-closes ends.
     """
 
@@ -37,39 +53,40 @@ class Intake:
         self.held = 0
 
     @contextmanager
-    def share(self) -> Iterator[Take]:
-        """Yield what counts the bytes of one batch; they are given back behind the block."""
-        mine = 0
-
-        def take(size: int) -> None:
-            nonlocal mine
-            self._require_room(mine + size, self.held + size)
-            mine += size
-            self.held += size
-
+    def share(self) -> Iterator[Share]:
+        """Yield the share of one batch; it is given back behind the block."""
+        mine = Share(self)
         try:
-            yield take
+            yield mine
         finally:
-            self.held -= mine
+            self.held -= mine.size
 
-    @asynccontextmanager
     async def received(
         self,
         requests: AsyncIterator[Any],
+        share: Share,
         others: Mapping[str, Callable[[Any], None]] | None = None,
-    ) -> AsyncIterator[Received]:
-        """Yield the listings of the messages to come, held while the block runs.
+    ) -> Received:
+        """Return the listings of the messages to come, counted in `share`.
 
         `others` are given theirs, by the field's name. Raises `InvalidRequest` for a message
         without any of them, `LimitExceeded` and `BatchLimit` for too much, `DeadlineExceeded` for
         a caller that stalls.
         """
-        with self.share() as take:
-            raw = Received()
-            async for request in self._in_time(requests):
-                take(request.ByteSize())
-                self._add(raw, request, others or {})
-            yield raw
+        raw = Received()
+        async for request in self._in_time(requests):
+            share.take(request.ByteSize())
+            self._add(raw, request, others or {})
+        return raw
+
+    def require_room(self, mine: int, all_of_them: int) -> None:
+        """Raise `LimitExceeded` when a batch alone is too large, `BatchLimit` when all of them are."""
+        if mine > self._most_bytes:
+            most = self._most_bytes // MIB
+            text = f"a batch may bring at most {most} MiB here; send it in parts"
+            raise LimitExceeded(text, limit_mib=str(most))
+        if all_of_them > self._most_bytes:
+            raise BatchLimit("the batches here hold as much as they may at once; try again later")
 
     def _add(
         self, raw: Received, request: Any, others: Mapping[str, Callable[[Any], None]]
@@ -93,14 +110,6 @@ class Intake:
         except TimeoutError:
             text = f"nothing was sent for {self._stalls.seconds:g} s; send the batch again"
             raise DeadlineExceeded(text) from None
-
-    def _require_room(self, mine: int, all_of_them: int) -> None:
-        if mine > self._most_bytes:
-            most = self._most_bytes // MIB
-            text = f"a batch may bring at most {most} MiB here; send it in parts"
-            raise LimitExceeded(text, limit_mib=str(most))
-        if all_of_them > self._most_bytes:
-            raise BatchLimit("the server holds as much input as it takes at once; try again later")
 
 
 def require_at_most(limit: int, count: int, otherwise: str = "") -> None:

@@ -16,11 +16,13 @@ from matcher_service.config_client import BatchConfig, ConfigLadder
 from matcher_service.convert_options import Options, options
 from matcher_service.inspection import Inspector
 from matcher_service.inspection_servicer import InspectionServicer
-from matcher_service.requests import MIB, Intake, opened, require_at_most
+from matcher_service.requests import MIB, Intake, Share, opened, require_at_most
 from matcher_service.running import Running
 
 MAX_SMALL_BATCH = 500
 MAX_SMALL_ANSWER = 3 * MIB
+DECISION_BYTES = 400
+"""What a decision takes in memory until its client has read it."""
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -44,8 +46,8 @@ class Servicer(InspectionServicer):
         """Run one small batch."""
         chosen = options(request.options)
         require_at_most(MAX_SMALL_BATCH, len(request.listings), "; send more through Deduplicate")
-        with self._intake.share() as take:
-            take(request.ByteSize())
+        with self._intake.share() as share:
+            share.take(request.ByteSize())
             pinned = await self._configs.for_batch()
             raw = convert.raw_listings(request.listings)
             outcome = await self._runner.run(
@@ -70,14 +72,15 @@ class Servicer(InspectionServicer):
         chosen = options(await opened(requests))
         pinned = await self._configs.for_batch()
         yield pb.DeduplicateResponse(started=convert.run(pinned))
-        async with self._intake.received(requests) as raw:
+        with self._intake.share() as share:
+            raw = await self._intake.received(requests, share)
             yield _progress("receive", len(raw), len(raw))
-            async with aclosing(self._worked(pinned, raw, chosen)) as messages:
+            async with aclosing(self._worked(pinned, raw, chosen, share)) as messages:
                 async for message in messages:
                     yield message
 
     async def _worked(
-        self, pinned: BatchConfig, raw: convert.Received, chosen: Options
+        self, pinned: BatchConfig, raw: convert.Received, chosen: Options, share: Share
     ) -> AsyncGenerator[pb.DeduplicateResponse, None]:
         """Yield the batch's progress while it runs, then its results."""
         batch = Running(
@@ -87,6 +90,7 @@ class Servicer(InspectionServicer):
             async for step in steps:
                 yield _progress(*step)
         self._done(batch.result)
+        share.hold(DECISION_BYTES * len(batch.result.result.decisions))
         for chunk in convert.chunks(batch.result):
             yield pb.DeduplicateResponse(results=chunk)
             await asyncio.sleep(0)

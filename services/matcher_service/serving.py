@@ -127,7 +127,9 @@ def _measure_load(telemetry: Telemetry, workers: Workers, intake: Intake) -> Non
         },
     )
     telemetry.metrics.gauge(
-        "eventdedup_matcher_input_bytes", "Input that batches hold", lambda: intake.held
+        "eventdedup_matcher_held_bytes",
+        "Input and decisions that batches hold",
+        lambda: intake.held,
     )
 
 

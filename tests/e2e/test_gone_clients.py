@@ -123,6 +123,18 @@ async def test_who_does_not_read_keeps_nobody_from_running() -> None:
     assert alive(Result) == 0
 
 
+async def test_what_nobody_reads_keeps_the_room_of_further_input() -> None:
+    async with matcher(STALL_SECONDS=30, MAX_INPUT_MIB=16) as server, stub_of(server) as stub:
+        held = await stalled(server, stub)
+        await soon(lambda: server.intake.held > 16 * 2**20)
+        with pytest.raises(grpc.aio.AioRpcError) as refusal:
+            await until(stub.Deduplicate(requests(3)), "never")
+        assert remote_error(refusal.value).reason == "BATCH_LIMIT"
+        held.cancel()
+        await soon(lambda: is_idle(server), SECONDS)
+        assert [one async for one in stub.Deduplicate(requests(3))][-1].summary.read == 3
+
+
 async def test_a_client_that_reads_slowly_gets_everything() -> None:
     async with matcher(STALL_SECONDS=1) as server, stub_of(server) as stub:
         decisions = 0

@@ -174,7 +174,7 @@ async def test_load_is_measured() -> None:
             counts = [read(*row) for row in (("small", "running"), ("small", "queued"))]
             assert [*counts, read("large", "running"), read("large", "queued")] == [1, 1, 1, 0]
             registry = server.telemetry.metrics.registry
-            assert registry.get_sample_value("eventdedup_matcher_input_bytes") == server.intake.held
+            assert registry.get_sample_value("eventdedup_matcher_held_bytes") == server.intake.held
             assert server.intake.held > 0
         await drained(waiting)
 

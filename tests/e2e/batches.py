@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 from dedup_rpc.channel import connect_aio
@@ -15,6 +17,8 @@ from matcher_service.serving import MatcherServer
 ALONE = {"MATCHER_ADDRESS": "127.0.0.1:0", "MATCHER_CONFIG_RUNGS": "bootstrap"}
 OPTIONS = pb.DeduplicateRequest(options=pb.BatchOptions(decision_floor=0))
 A_CHUNK = 500
+METHODS = ("Deduplicate", "DeduplicateBatch", "ExplainPair")
+LONGEST = 60.0
 
 
 @asynccontextmanager
@@ -30,11 +34,13 @@ async def matcher(**variables: Any) -> AsyncIterator[MatcherServer]:
 
 @asynccontextmanager
 async def stub_of(server: MatcherServer) -> AsyncIterator[Any]:
-    """Connect to a matcher."""
+    """Connect to a matcher; no call of the stub lasts longer than `LONGEST` seconds."""
     async with connect_aio(
         server.address, more=(("grpc.use_local_subchannel_pool", 1),)
     ) as channel:
-        yield MatcherServiceStub(channel)
+        stub: Any = MatcherServiceStub(channel)
+        calls = {name: partial(getattr(stub, name), timeout=LONGEST) for name in METHODS}
+        yield SimpleNamespace(**calls)
 
 
 def listings(count: int, days: int = 20, text: str = "") -> Iterator[pb.Listing]:

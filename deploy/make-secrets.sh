@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes what the services may not run without, for a trial: a CA, certificates of both services, a
-# key ring, tokens, principals and a database password. Usage: make-secrets.sh FOLDER [CONFIG_SERVICE]
+# Makes what the services may not run without, for a trial: a CA, certificates of both services and of
+# a client that is no principal by its name, a key ring, tokens, principals and a database password. Usage: make-secrets.sh FOLDER [CONFIG_SERVICE]
 # FOLDER must not exist yet; CONFIG_SERVICE is the command, `config-service` unless given.
 # In production certificates come from a CA that renews them, and each file from a secret store.
 set -eu
@@ -47,6 +47,7 @@ make_token() {
 make_ca
 make_certificate config-service
 make_certificate matcher-service
+make_certificate client
 "$command" keys generate >keyring.txt
 make_token config-authz.yaml matcher matcher
 make_token config-authz.yaml operator admin

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,21 +10,23 @@ import typer
 
 from dedup_rpc.channel import Credentials
 
-_HELP = {
+_FILES = {
     "tls_ca": "CA of the server's certificate; turns TLS on.",
     "tls_cert": "Own certificate.",
     "tls_key": "Its key.",
     "token_file": "File with a bearer token.",
 }
+_NAME = "tls_server_name"
+_NAME_HELP = "Name in the server's certificate, when it is not the address's host."
 
 
 def with_credentials(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the four options; it receives them as one argument, `credentials`."""
+    """Give a command the five options; it receives them as one argument, `credentials`."""
 
     @functools.wraps(command)
     def run(**given: Any) -> None:
-        files = [given.pop(option) for option in _HELP]
-        command(credentials=_credentials(*files), **given)
+        files = [given.pop(option) for option in _FILES]
+        command(credentials=_credentials(files, given.pop(_NAME)), **given)
 
     shown = inspect.signature(command)
     own = [one for one in shown.parameters.values() if one.name != "credentials"]
@@ -34,18 +36,22 @@ def with_credentials(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _parameters() -> list[inspect.Parameter]:
-    return [_parameter(option, text) for option, text in _HELP.items()]
+    files = [_parameter(option, Path, text) for option, text in _FILES.items()]
+    return [*files, _parameter(_NAME, str, _NAME_HELP)]
 
 
-def _parameter(name: str, text: str) -> inspect.Parameter:
+def _parameter(name: str, kind: Any, text: str) -> inspect.Parameter:
     variable = f"EVENT_DEDUP_{name.upper()}"
-    option = typer.Option(envvar=variable, help=text, exists=True, dir_okay=False)
-    kind = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(name, kind, default=None, annotation=Annotated[Path | None, option])
+    is_file = kind is Path
+    option = typer.Option(envvar=variable, help=text, exists=is_file, dir_okay=not is_file)
+    annotation = Annotated[kind | None, option]
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+    )
 
 
-def _credentials(*files: Path) -> Credentials:
+def _credentials(files: Sequence[Path], server_name: str | None) -> Credentials:
     try:
-        return Credentials(*files)
+        return Credentials(*files, server_name=server_name)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None

@@ -77,7 +77,11 @@ def pair_counts(results: Results) -> Markup:
         ),
         ("No match", told_apart, "at or below low"),
         ("Compared", counts.candidate_pairs, "pairs that share a day and a key"),
-        ("Returned", len(results.decisions), f"at or above {results.floor:g}, or decided by people"),
+        (
+            "Returned",
+            len(results.decisions),
+            f"at or above {results.floor:g}, or decided by people",
+        ),
     )
     return table(("Decision", "Pairs", "Meaning"), rows)
 

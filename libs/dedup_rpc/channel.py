@@ -53,7 +53,7 @@ class Credentials:
 
     A CA file turns TLS on. The token file is read at every call, so a rotated token works at once;
     the PEM files are read when a channel is made. `server_name` replaces the address's host when
-    the server's certificate is checked. Raises `UnusableCredentials`, a ValueError, for combinations of no use.
+    the server's certificate is checked: a list of addresses has none. Raises `UnusableCredentials`, a ValueError, for combinations of no use.
     """
 
     ca_file: Path | None = None
@@ -71,12 +71,16 @@ class Credentials:
 
     @classmethod
     def read(cls, variables: Mapping[str, str], prefix: str) -> "Credentials":
-        """Return what `PREFIX_TLS_CA_FILE`, `_TLS_CERT_FILE`, `_TLS_KEY_FILE`, `_TOKEN_FILE` say."""
+        """Return what the variables of a prefix say.
+
+        `PREFIX_TLS_CA_FILE`, `_TLS_CERT_FILE`, `_TLS_KEY_FILE`, `_TOKEN_FILE`, `_TLS_SERVER_NAME`.
+        """
         return cls(
             ca_file=path(variables, f"{prefix}_TLS_CA_FILE"),
             cert_file=path(variables, f"{prefix}_TLS_CERT_FILE"),
             key_file=path(variables, f"{prefix}_TLS_KEY_FILE"),
             token_file=path(variables, f"{prefix}_TOKEN_FILE"),
+            server_name=variables.get(f"{prefix}_TLS_SERVER_NAME") or None,
         )
 
     def require_usable(self, address: str) -> None:

@@ -28,6 +28,7 @@ LEFT_OUT = {
     "CONFIG_POLL_SECONDS": "the default suits",
     "MATCHER_CONFIG_TIMEOUT_SECONDS": "the default suits",
     "MATCHER_MAX_STALENESS_SECONDS": "the default suits",
+    "MATCHER_CONFIG_TLS_SERVER_NAME": "addresses in manifests are the names in the certificates",
     "MATCHER_AI_BASE_URL": "the language model is off by default, and its own address suits",
     "MATCHER_AI_FAILURE": "the default suits",
     "MATCHER_MAX_QUEUED": "the default suits",

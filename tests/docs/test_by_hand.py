@@ -106,7 +106,8 @@ def matched(hands: Hands, ended: threading.Event) -> list[int]:
         stub = MatcherServiceStub(channel)
         while not ended.is_set():
             answer = _retried(lambda: stub.DeduplicateBatch(request, timeout=20))
-            assert answer.summary.run.source == pb.CONFIG_SOURCE_LIVE
+            run_, told = answer.summary.run, list(answer.summary.warnings)
+            assert run_.source == pb.CONFIG_SOURCE_LIVE, told
             done.append(answer.summary.run.revision)
     return done
 

@@ -82,6 +82,15 @@ class ConfigLadder:
         LOG.error("no config for a batch: %s", "; ".join(problems))
         raise ConfigUnavailable("no allowed source gives a config: " + "; ".join(problems))
 
+    async def warm(self) -> None:
+        """Fetch what holds now, for the batches to come; a failure is left for them to meet."""
+        try:
+            snapshot = await self._fetched()
+            self._remember(snapshot)
+            LOG.info("ready for revision %d", snapshot.revision)
+        except _NoConfig as problem:
+            LOG.info("a new revision was not fetched: %s", problem)
+
     async def _from(self, rung: Rung, problems: tuple[str, ...]) -> BatchConfig:
         match rung:
             case Rung.LIVE:
@@ -114,7 +123,11 @@ class ConfigLadder:
         return snapshot
 
     def _remember(self, snapshot: Snapshot) -> None:
-        now = self._clock()
+        """Keep a snapshot, unless a newer one of its epoch was fetched meanwhile."""
+        now, good = self._clock(), self._good
+        if good and good.epoch == snapshot.epoch and good.revision > snapshot.revision:
+            self._contact = now
+            return
         is_new = self._good is None or self._good.digest != snapshot.digest
         stale = now - self._contact > self._env.max_staleness / 10
         self._good, self._contact = snapshot, now

@@ -21,6 +21,7 @@ from matcher_service.llm.totals import Totals
 from matcher_service.reporting import Reporter
 from matcher_service.requests import MIB, Intake
 from matcher_service.servicer import Servicer
+from matcher_service.warming import Warming
 from matcher_service.workers import Workers
 
 LOG = logging.getLogger("event_dedup.matcher")
@@ -38,6 +39,7 @@ class MatcherServer:
     serving: Serving
     client: AsyncConfigClient
     reporter: Reporter
+    warming: Warming
     telemetry: Telemetry
     workers: Workers
     intake: Intake
@@ -47,6 +49,7 @@ class MatcherServer:
         """Drain: running batches get `grace` seconds (Env), then they are cancelled."""
         await self.serving.stop(self.drain_seconds if grace is None else grace)
         await asyncio.to_thread(self.workers.close)
+        await self.warming.close()
         await self.reporter.close()
         await self.client.close()
         await self.telemetry.close()
@@ -97,9 +100,20 @@ async def start(env: Env) -> MatcherServer:
     telemetry.start()
     address = await serving.start(env.address, access.health_address)
     reporter.start(address)
+    warming = Warming(client, configs.warm)
+    if Rung.LIVE in env.rungs:
+        warming.start()
     LOG.info("listening on %s, config from %s", address, env.config_address)
     return MatcherServer(
-        address, serving, client, reporter, telemetry, workers, intake, env.drain_seconds
+        address,
+        serving,
+        client,
+        reporter,
+        warming,
+        telemetry,
+        workers,
+        intake,
+        env.drain_seconds,
     )
 
 

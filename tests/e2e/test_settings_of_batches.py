@@ -1,6 +1,7 @@
 """Which settings a batch runs under, from a change to the last rung of the fallback ladder."""
 
 import queue
+import time
 
 import grpc
 import pytest
@@ -158,3 +159,16 @@ def test_a_damaged_last_good_file_is_not_believed(launcher, tmp_path):
     with pytest.raises(grpc.RpcError) as refused:
         batch(again.address)
     assert remote_error(refused.value).reason == "CONFIG_UNAVAILABLE"
+
+
+def test_the_first_batch_after_an_outage_runs_under_the_newest_revision(launcher):
+    """No batch has run yet: only the matcher's watch can have told it."""
+    config = launcher.config()
+    matcher = launcher.matcher(config.address)
+    number = set_high(config.address, 0.81).revision
+    ends = time.monotonic() + 20
+    while f"revision {number}" not in matcher.log.read_text() and time.monotonic() < ends:
+        time.sleep(0.05)
+    config.stop()
+    run = batch(matcher.address).summary.run
+    assert (run.revision, run.source) == (number, MEMORY)

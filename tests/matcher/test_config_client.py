@@ -281,3 +281,35 @@ async def test_whatever_keeps_the_live_rung_from_answering_the_next_one_is_taken
     pinned = await configs.for_batch()
     assert pinned.source is Rung.MEMORY
     assert pinned.warnings == (f"live: {said}",)
+
+
+async def test_a_new_revision_is_fetched_before_a_batch_asks(tmp_path: Path) -> None:
+    answers = Answers(snapshot(5), snapshot(6))
+    ladder = ConfigLadder(answers, Env(rungs=(Rung.LIVE, Rung.MEMORY)))
+    await ladder.warm()
+    await ladder.warm()
+    await ladder.warm()
+    pinned = await ladder.for_batch()
+    assert (pinned.snapshot.revision, pinned.source) == (6, Rung.MEMORY)
+
+
+async def test_an_answer_that_was_overtaken_does_not_take_the_newest_back() -> None:
+    answers = Answers(snapshot(6), snapshot(5))
+    ladder = ConfigLadder(answers, Env(rungs=(Rung.LIVE, Rung.MEMORY)))
+    await ladder.warm()
+    overtaken = await ladder.for_batch()
+    assert overtaken.snapshot.revision == 5
+    kept = await ladder.for_batch()
+    assert (kept.snapshot.revision, kept.source) == (6, Rung.MEMORY)
+    assert answers.known[-1] is not None
+    assert answers.known[-1].revision == 6
+
+
+async def test_a_store_with_another_epoch_counts_from_its_own_start() -> None:
+    ladder = ConfigLadder(
+        Answers(snapshot(6), replace(snapshot(2), epoch="e2")),
+        Env(rungs=(Rung.LIVE, Rung.MEMORY)),
+    )
+    await ladder.warm()
+    await ladder.warm()
+    assert (await ladder.for_batch()).snapshot.epoch == "e2"

@@ -96,7 +96,18 @@ class _Pool:
 
     def end(self, *, wait: bool) -> None:
         self._lifeline.close()
+        self._let_go()
         self.executor.shutdown(wait=wait, cancel_futures=True)
+
+    def _let_go(self) -> None:
+        """Let a task that is being sent fail once the processes are gone.
+
+        Before Python 3.11.5 the service holds the pipe's reading end open, and the pool waits for
+        ever for its full pipe to be read (cpython issue 94777).
+        """
+        tasks = getattr(self.executor, "_call_queue", None)
+        if tasks is not None:
+            tasks._reader.close()
 
 
 def _begin(lifeline: Connection) -> None:

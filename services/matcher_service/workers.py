@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -14,6 +15,8 @@ from dedup_rpc.caller import CALLER
 from matcher_service.engine.blocked import Progress
 from matcher_service.turns import Turns
 
+MENDED = (3, 11, 5)
+"""The Python from which a pool ends when its processes do, whatever they were sent."""
 SMALL_BATCH = 2000
 """Listings up to which a batch stays in the service's own process: it takes under a second."""
 
@@ -100,13 +103,13 @@ class _Pool:
         self.executor.shutdown(wait=wait, cancel_futures=True)
 
     def _let_go(self) -> None:
-        """Let a task that is being sent fail once the processes are gone.
+        """Let a task that is being sent fail once the processes are gone, where Python does not.
 
-        Before Python 3.11.5 the service holds the pipe's reading end open, and the pool waits for
-        ever for its full pipe to be read (cpython issue 94777).
+        An old one holds the pipe's reading end open, and the pool waits for ever for its full pipe
+        to be read (cpython issue 94777); a newer one closes it, which must not be done twice.
         """
         tasks = getattr(self.executor, "_call_queue", None)
-        if tasks is not None:
+        if tasks is not None and sys.version_info < MENDED:
             tasks._reader.close()
 
 

@@ -2,7 +2,11 @@
 
 import json
 import logging
+import os
 import stat
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -252,8 +256,8 @@ async def test_money_that_a_call_could_exceed_is_not_spent():
 async def test_no_pair_is_asked_when_the_time_of_the_batch_is_over():
     slow = replace(verdict("same"), wait=0.6)
     with model_server(slow) as server:
-        time = {"max_seconds_per_batch": 0.5, "max_concurrent_requests": 1}
-        outcome = await ran(server.url, THREE, **time)
+        limits = {"max_seconds_per_batch": 0.5, "max_concurrent_requests": 1}
+        outcome = await ran(server.url, THREE, **limits)
     assert outcome.usage
     assert (outcome.usage.answered, outcome.usage.left_by_budget) == (1, 2)
     assert sorted(one.ai_outcome for one in outcome.result.decisions) == ["budget"] * 2 + ["same"]
@@ -270,7 +274,54 @@ async def test_progress_counts_the_pairs_that_are_asked():
     steps: list[tuple[str, int, int]] = []
     with model_server(verdict("same")) as server:
         await ran(server.url, THREE, progress=lambda *step: steps.append(step))
-    assert [step for step in steps if step[0] == "ask"] == [("ask", n, 3) for n in (1, 2, 3)]
+    assert [step for step in steps if step[0] == "ask"] == [("ask", n, 3) for n in (0, 1, 2, 3)]
+
+
+async def test_progress_counts_the_pairs_whose_answer_is_kept_or_for_which_no_time_is_left(
+    tmp_path: Path,
+):
+    steps: list[tuple[str, int, int]] = []
+    with model_server(replace(verdict("same"), wait=0.3)) as server:
+        await ran(server.url, PAIR, tmp_path)
+        await ran(
+            server.url,
+            THREE,
+            tmp_path,
+            progress=lambda *step: steps.append(step),
+            max_seconds_per_batch=0.2,
+            max_concurrent_requests=1,
+        )
+    assert len(server.requests) == 2
+    assert [step for step in steps if step[0] == "ask"] == [("ask", n, 3) for n in (0, 1, 2, 3)]
+
+
+async def test_asking_ends_a_timeout_after_the_time_of_the_batch_is_over():
+    limits = {"max_seconds_per_batch": 0.5, "timeout_seconds": 0.4, "max_concurrent_requests": 1}
+    with model_server(Said({}, wait=3.0)) as server:
+        outcome = await ran(server.url, THREE, **limits)
+        took = time.monotonic() - server.times[0]
+    assert took < 2.5
+    told = sorted(one.ai_outcome for one in outcome.result.decisions)
+    assert told == ["budget", "timeout", "timeout"]
+
+
+def test_loading_the_sdk_takes_none_of_the_time_of_the_batch():
+    code = (
+        "import asyncio, sys; from matcher import test_ai_tier as t;"
+        "assert 'google.genai' not in sys.modules;"
+        "done = asyncio.run(t.ran(sys.argv[1], max_seconds_per_batch=0.1));"
+        "print(t.only(done).ai_outcome)"
+    )
+    with model_server(verdict("same")) as server:
+        done = subprocess.run(
+            [sys.executable, "-c", code, server.url],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.stdout == "same\n", done.stderr
 
 
 async def test_a_new_key_is_used_by_the_next_batch():

@@ -22,7 +22,7 @@ class Budget:
 
     A caller waits while the calls in flight might still leave it room. So which of the questions,
     taken in order, are sent depends on what the answers cost, never on which came first, unless
-    `ai.max_seconds_per_batch` are over: then nothing more is sent.
+    `ai.max_seconds_per_batch` since it was made are over: then nothing more is sent.
     """
 
     def __init__(self, ai: Ai) -> None:

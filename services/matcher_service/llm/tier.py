@@ -75,12 +75,14 @@ class Tier:
 class _Run:
     def __init__(self, ai: Ai, cache: Cache | None, progress: Progress) -> None:
         self.ai, self._cache, self._progress = ai, cache, progress
-        self.asked, self._budget = Asked(), Budget(ai)
+        self.asked = Asked()
         self._silent = 0
 
     async def known(self, found: list[Question]) -> list[Question]:
         """Take the answers that are kept; return the other questions."""
         self.asked.usage.eligible = len(found)
+        if found:
+            self._progress("ask", 0, len(found))
         keys = [question.prompt.key for question in found]
         kept = await asyncio.to_thread(self._cache.find, keys) if self._cache else {}
         for question in found:
@@ -90,17 +92,20 @@ class _Run:
         return [question for question in found if question.prompt.key not in kept]
 
     async def all(self, client: Model, unknown: list[Question]) -> None:
-        """Ask in order, as many at once as the settings allow, until the budget is used up."""
-        room = asyncio.Semaphore(self.ai.max_concurrent_requests)
+        """Ask in order, as many at once as the settings allow, until the budget is used up.
+
+        Its time runs from here: loading the SDK costs none of it.
+        """
+        room, budget = asyncio.Semaphore(self.ai.max_concurrent_requests), Budget(self.ai)
         async with asyncio.TaskGroup() as group:
             for position, question in enumerate(unknown):
                 await room.acquire()
                 worst = worst_cost(question.prompt, self.ai)
-                if self.asked.problem or not await self._budget.admit(worst):
+                if self.asked.problem or not await budget.admit(worst):
                     room.release()
                     self._leave(unknown[position:])
                     return
-                task = group.create_task(self._one(client, question, worst))
+                task = group.create_task(self._one(client, question, budget, worst))
                 task.add_done_callback(lambda _: room.release())
 
     def conclude(self) -> None:
@@ -109,14 +114,14 @@ class _Run:
         if asked and self._silent == asked:
             self.asked.problem = self.asked.problem or UNREACHABLE
 
-    async def _one(self, client: Model, question: Question, worst: float) -> None:
+    async def _one(self, client: Model, question: Question, budget: Budget, worst: float) -> None:
         usage = self.asked.usage
         usage.asked += 1
-        reply, calls, abandoned = await client.ask(question.prompt.text, self._budget.again)
+        reply, calls, abandoned = await client.ask(question.prompt.text, budget.again)
         usage.calls += calls
         usage.add(reply.tokens, self.ai)
         # a call that was given up may be billed all the same
-        await self._budget.settle(worst, worst if abandoned else reply.tokens.cost(self.ai))
+        await budget.settle(worst, worst if abandoned else reply.tokens.cost(self.ai))
         await self._heard(question, reply)
 
     async def _heard(self, question: Question, reply: Reply) -> None:

@@ -1,7 +1,5 @@
 """`event-dedup dedup`."""
 
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +12,7 @@ from dedup_cli.constraints_file import read_constraints
 from dedup_cli.credentials import with_credentials
 from dedup_cli.progress_bar import bar, stages
 from dedup_cli.reading import read_files
+from dedup_cli.receipt import Began, facts
 from dedup_cli.sources import Matcher, People, Settings, pair_at
 from dedup_rpc.channel import Credentials
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
@@ -41,19 +40,12 @@ def dedup(
     with explained(matcher or "the private pair"):
         people = read_constraints(constraints) if constraints else []
         records, problems = batch_client.split(read_files(files))
-        began, started_at = time.monotonic(), datetime.now(UTC)
+        began = Began()
         with pair_at(matcher, "", config, credentials) as pair, bar() as shown:
             answer = batch_client.run(
                 pair.matcher, records, floor, stages(shown), pair.credentials, people
             )
-        facts = {
-            "started_at": started_at.isoformat(timespec="seconds"),
-            "seconds": round(time.monotonic() - began, 3),
-            "inputs": {str(path): outputs.digest(path) for path in sorted(files)},
-        }
-        if constraints:
-            facts["constraints"] = {str(constraints): outputs.digest(constraints)}
-        outputs.write(output, answer, records, problems, facts)
+        outputs.write(output, answer, records, problems, facts(began, files, constraints))
     _print_summary(answer.summary, len(problems), output)
 
 

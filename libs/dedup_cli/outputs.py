@@ -9,8 +9,10 @@ from typing import Any
 
 from dedup_cli.batch_client import Answer
 from dedup_cli.reading import Problem, Record
+from dedup_model.tree import canonical_json
 from dedup_report import Results, page
 from dedup_rpc.wire import to_document
+from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 
 FILES = (
     "canonical.json",
@@ -104,7 +106,8 @@ def _summary(
 ) -> dict[str, Any]:
     counts = to_document(answer.summary)
     run = {"revision": 0, **counts.pop("run", {})}
-    ai = {"ai": counts.pop("ai")} if "ai" in counts else {}
+    said = {"verdicts": verdicts(answer.decisions)}
+    ai = {"ai": counts.pop("ai") | said} if "ai" in counts else {}
     fields = answer.summary.DESCRIPTOR.fields
     names = [field.name for field in fields if field.type == field.TYPE_INT64]
     return {
@@ -143,6 +146,16 @@ def _places(issues: Iterable[Any], records: Sequence[Record]) -> list[dict[str, 
 def digest(path: Path) -> str:
     """Return the SHA-256 of a file, in hex."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def verdicts(pairs: Iterable[pb.PairDecision]) -> str:
+    """Return the SHA-256 of what the language model said of pairs, in any order, in hex."""
+    said = [
+        [one.listing_a, one.listing_b, one.ai_outcome, one.ai_confidence]
+        for one in pairs
+        if one.tier == "ai"
+    ]
+    return hashlib.sha256(canonical_json(sorted(said))).hexdigest()
 
 
 def _json(path: Path, document: Any) -> None:

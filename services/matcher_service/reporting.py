@@ -6,10 +6,10 @@ import re
 import socket
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib import metadata
 from typing import Protocol
 
 from dedup_model.errors import DedupError
+from dedup_model.release import release
 from dedup_rpc.client import (
     BatchStats,
     ServiceError,
@@ -119,7 +119,7 @@ def report_of(outcome: Outcome, instance: str) -> StatusReport:
     refused = rejected.rejection if rejected and rejected.epoch == epoch else None
     return StatusReport(
         instance_id=instance,
-        version=_version(),
+        version=release(),
         epoch=epoch,
         received_revision=max(snapshot.revision, refused.revision if refused else 0),
         applied_revision=snapshot.revision,
@@ -148,10 +148,3 @@ def instance_id(address: str) -> str:
     place = re.split(r"[:/]", address)[-1]
     name = re.sub(r"[^A-Za-z0-9._-]", "-", f"{socket.gethostname()}.{place}")
     return name.lstrip("._-")[:100] or "matcher"
-
-
-def _version() -> str:
-    try:
-        return metadata.version("event-dedup")
-    except metadata.PackageNotFoundError:
-        return ""

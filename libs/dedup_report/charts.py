@@ -73,11 +73,19 @@ def _chart(
         for kind, _, _ in KINDS
     ]
     top = max(map(sum, zip(*stacks, strict=True))) or 1
-    caption = tag("figcaption", label, " ", tag("span", f"tallest bar {number(top)} pairs"))
+    note = f"{_listed(results)}; tallest bar {number(top)} pairs"
+    caption = tag("figcaption", label, " ", tag("span", note))
     drawn = [under, *_bars(stacks, top, plot), *_axis(plot), *(_line(*one, plot) for one in lines)]
     box = f"0 0 {plot.width + 2 * LEFT} {plot.bottom + BOTTOM}"
     picture = tag("svg", *drawn, viewBox=box, role="img", aria_label=f"Histogram of {label}")
     return tag("figure", caption, picture, class_="chart")
+
+
+def _listed(results: Results) -> str:
+    """Return which pairs the charts can show: those that the matcher returned."""
+    if not results.floor:
+        return "all compared pairs"
+    return f"only pairs whose combined score is at least {results.floor:g}, or that people decided"
 
 
 def _bars(stacks: Sequence[Sequence[int]], top: int, plot: Plot) -> Iterator[Markup]:

@@ -16,10 +16,11 @@ def data(results: Results, chosen: Selection) -> dict[str, Any]:
     """Return the data of a report.
 
     `listings`: id, source, then the texts of `Shown`. `pairs`: two listings, four signals,
-    combined, decision, reason, category, tier, reviewer and the reason given. `events`: id, listings, the texts of `Shown` (a
-    number is the member whose text it is), per text the members it comes from, confidence, review
-    reasons. `review`: pairs (`[0, pair]`) and events (`[1, event]`), most uncertain first. Listings,
-    pairs and events are named by position, sources, reasons and so on by position in `names`.
+    combined, decision, reason, category, tier, reviewer and the reason given. `events`: id,
+    listings, the texts of `Shown` (a number is the member whose text it is), per text the members
+    it comes from, confidence, review reasons. `review`: pairs (`[0, pair]`) and events
+    (`[1, event]`), most uncertain first. Listings, pairs and events are named by position, sources,
+    reasons and so on by position in `names`.
     """
     names: dict[str, int] = {}
     rules = results.summary.rules

@@ -10,8 +10,9 @@ from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 
 @dataclass(frozen=True)
 class Results:
-    """One batch; `listings` in the order in which they were sent, decisions at least `floor`.
+    """One batch; `listings` in the order in which they were sent.
 
+    `decisions` are those with a combined score of at least `floor`, and those of people.
     `unread` has field and reason of every record that could not even be sent.
     """
 

@@ -235,6 +235,22 @@ def test_every_returned_pair_stands_in_the_histogram_once():
     assert sum(map(int, told)) == len(scores)
 
 
+@pytest.mark.parametrize(
+    ("floor", "words"),
+    [
+        (0.65, "only pairs whose combined score is at least 0.65, or that people decided; "),
+        (1e-9, "only pairs whose combined score is at least 1e-09, or that people decided; "),
+        (0.0, "all compared pairs; "),
+    ],
+)
+def test_the_caption_of_each_histogram_says_which_pairs_are_in_it(floor, words):
+    text = page(results(map(listing, "ab"), [], [pair("a", "b", 0.8)], floor=floor))
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", text)
+    told = [re.sub(r"<[^>]*>", "", caption) for caption in captions]
+    names = ["Combined score", "Date", "Place", "Title", "Description"]
+    assert told == [f"{name} {words}tallest bar 1 pairs" for name in names]
+
+
 def test_the_facts_name_config_rules_and_reasons():
     issues = [
         pb.ListingIssue(field=f"event_dates[{at}].date", reason="not a date", position=90 + at)

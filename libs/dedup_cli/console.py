@@ -65,6 +65,8 @@ def _remote_lines(error: RemoteError, address: str) -> list[str]:
     if error.code is grpc.StatusCode.UNAVAILABLE and not error.reason:
         hint = "" if "onnection refused" in error.message else CHECK_TLS
         return [f"no service answers at {address}; is it running?{hint}"]
+    if error.code is grpc.StatusCode.DEADLINE_EXCEEDED and not error.reason:
+        return [f"{address} did not answer in time"]
     facts = [f"  {name}: {value}" for name, value in sorted(error.facts.items()) if value]
     lines = [_violation_line(violation) for violation in error.violations]
     message = "" if lines else f": {error.message}"

@@ -4,9 +4,10 @@
 over pairs in Python with the same formulas (`plain.py`), and RapidFuzz alone on the strings that had to be
 compared: once for each pair, and once for each distinct pair of strings, which is the least possible.
 `python benchmarks/engine.py growth [LISTINGS ...]` prints CPU time by stage, pairs, peak memory, F1 and
-the exponents of growth of synthetic sets, and of sets with a tenth of each day in one town.
-All in one process and one thread, which collects garbage as the service does; times are CPU times. Default sizes: 30,000; 10,000 and 30,000 and
-100,000.
+the exponents of growth of synthetic sets: of more days in the same towns, of more towns and days, and of those
+with a tenth of each day in one town.
+All in one process and one thread, which collects garbage as the service does; times are CPU times. Default
+sizes: 30,000; 10,000 and 30,000 and 100,000.
 """
 
 import json
@@ -36,7 +37,12 @@ from matcher_service.garbage import collect_rarely
 
 CONFIG = MatchingConfig()
 FLOOR = 0.65
-SKEW = 0.1
+WAYS: dict[str, tuple[str, dict[str, Any]]] = {
+    "days": ("more days in the same towns", {"fixed_towns": 50}),
+    "region": ("more days and more towns", {}),
+    "skewed": ("the same, a tenth of each day in one town", {"skew": 0.1}),
+}
+"""How sets grow, each with four listings a day and town."""
 LOOPED = 20_000
 """Pairs that the plain loop is timed on."""
 ROUNDS = 5
@@ -53,14 +59,15 @@ def main() -> None:
     elif question == "growth":
         growth([int(size) for size in sizes] or list(SIZES))
     elif question == "one":
-        sys.stdout.write(json.dumps(measured(int(sizes[0]), float(sizes[1]))))
+        sys.stdout.write(json.dumps(measured(int(sizes[0]), sizes[1])))
     else:
         sys.exit(__doc__)
 
 
-def made(size: int, skew: float = 0.0) -> list[Item]:
+def made(size: int, way: str = "region") -> list[Item]:
     """Return a light synthetic set in both languages."""
-    return [item for day in generate(Spec(False, size, skew=skew)) for item in day.items]
+    _, shape = WAYS[way]
+    return [item for day in generate(Spec(False, size, **shape)) for item in day.items]
 
 
 def cpu(work: Callable[[], Any]) -> float:
@@ -154,9 +161,9 @@ def _bare(compared: Iterable[tuple[Any, list[str], list[str]]]) -> None:
 
 def growth(sizes: list[int]) -> None:
     """Print a row a size, and the exponents fitted over them."""
-    for skew in (0.0, SKEW):
-        rows = [_in_child(size, skew) for size in sizes]
-        print(f"{skew:.0%} of a day in one town" if skew else "even")
+    for way, (title, _) in WAYS.items():
+        rows = [_in_child(size, way) for size in sizes]
+        print(title)
         for size, row in zip(sizes, rows, strict=True):
             print(_line(size, row))
         if len(sizes) > 1:
@@ -175,9 +182,9 @@ def _line(size: int, row: dict[str, Any]) -> str:
     )
 
 
-def _in_child(size: int, skew: float) -> dict[str, Any]:
+def _in_child(size: int, way: str) -> dict[str, Any]:
     """Measure in a process of its own, whose peak memory is this size's alone."""
-    command = [sys.executable, __file__, "one", str(size), str(skew)]
+    command = [sys.executable, __file__, "one", str(size), way]
     answer = subprocess.run(command, check=True, capture_output=True, text=True)
     result: dict[str, Any] = json.loads(answer.stdout)
     return result
@@ -187,9 +194,9 @@ def _exponent(sizes: list[int], values: list[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
 
 
-def measured(size: int, skew: float) -> dict[str, Any]:
+def measured(size: int, way: str) -> dict[str, Any]:
     """Run a batch; `megabytes` is the peak of the process, its input included."""
-    items = made(size, skew)
+    items = made(size, way)
     stages: Counter[str] = Counter()
     last = [time.process_time()]
 

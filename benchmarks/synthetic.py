@@ -7,9 +7,9 @@
   hard negative that the event belongs to, `faults` what was done to the listing, joined by `+`,
 - `gold_events.jsonl`: the true title, dates, venue and town a cluster.
 
-Every text is made from word lists. The same arguments give the same bytes anywhere. The number of
-towns and days grows with the square root of the number of listings, so that each day of each town
-holds about four listings at any size; towns lie about 6.7 km apart.
+Every text is made from word lists. The same arguments give the same bytes anywhere. Each day of each
+town holds about four listings at any size; the numbers of towns and of days grow with the square root of
+the number of listings, or, with `--towns`, that of days alone. Towns lie about 6.7 km apart.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from random import Random
@@ -55,7 +55,7 @@ class Spec:
     """What to make: a set (`light` or `harsh`), a size, a seed.
 
     `skew` is the share of happenings of each day that take place in one town; `no_city` leaves the
-    town out of every listing.
+    town out of every listing; `fixed_towns` is the number of towns, if it is not to grow.
     """
 
     harsh: bool
@@ -64,11 +64,14 @@ class Spec:
     language: str = "both"
     skew: float = 0.0
     no_city: bool = False
+    fixed_towns: int = field(default=0, repr=False)
 
     @property
     def towns(self) -> int:
         """Return the number of towns of the region."""
-        return max(4, round(TOWNS_OF_TEN_THOUSAND * math.sqrt(self.listings / 10_000)))
+        return self.fixed_towns or max(
+            4, round(TOWNS_OF_TEN_THOUSAND * math.sqrt(self.listings / 10_000))
+        )
 
     @property
     def listings_a_day(self) -> int:
@@ -236,13 +239,19 @@ def main() -> None:
     parser.add_argument("--language", choices=tuple(LANGUAGES), default="both")
     parser.add_argument("--skew", type=float, default=0.0, help="share of each day in one town")
     parser.add_argument("--no-city", action="store_true", help="leave the town out everywhere")
+    parser.add_argument("--towns", type=int, default=0, help="a region that does not grow")
     parser.add_argument("-o", "--output", type=Path, required=True)
     asked = parser.parse_args()
-    harsh = asked.kind == "harsh"
-    write(
-        Spec(harsh, asked.events, asked.seed, asked.language, asked.skew, asked.no_city),
-        asked.output,
+    spec = Spec(
+        asked.kind == "harsh",
+        asked.events,
+        asked.seed,
+        asked.language,
+        asked.skew,
+        asked.no_city,
+        asked.towns,
     )
+    write(spec, asked.output)
 
 
 if __name__ == "__main__":

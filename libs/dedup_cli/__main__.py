@@ -1,5 +1,8 @@
 """The `event-dedup` command."""
 
+import io
+import sys
+
 import typer
 
 from dedup_cli import (
@@ -31,7 +34,10 @@ APP.command("demo")(demo.demo)
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; a letter that the terminal cannot show is written as its number."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     APP()
 
 

@@ -13,6 +13,7 @@ from rich.markup import escape
 from dedup_model.errors import DedupError, InvalidRequest, Violation
 from dedup_rpc.bearer import UnusableCredentials
 from dedup_rpc.client import ServiceError
+from dedup_rpc.door import INTERRUPTED
 from dedup_rpc.status import RemoteError, remote_error
 
 PIPE_WIDTH = 160
@@ -48,7 +49,7 @@ def explained(address: str) -> Iterator[None]:
     except OSError as error:
         fail(f"{error.filename or 'input or output'}: {error.strerror or 'failed'}")
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 def _lines(error: Exception, address: str) -> list[str]:
@@ -63,8 +64,12 @@ def _lines(error: Exception, address: str) -> list[str]:
 
 def _remote_lines(error: RemoteError, address: str) -> list[str]:
     if error.code is grpc.StatusCode.UNAVAILABLE and not error.reason:
+        if "errors resolving" in error.message:
+            return [f"no address is known for {address}; is the name right?"]
         hint = "" if "onnection refused" in error.message else CHECK_TLS
         return [f"no service answers at {address}; is it running?{hint}"]
+    if error.message.startswith("Failed to create channel"):
+        return [f"'{address}' is no address of a service: give host:port"]
     if error.code is grpc.StatusCode.DEADLINE_EXCEEDED and not error.reason:
         return [f"{address} did not answer in time"]
     facts = [f"  {name}: {value}" for name, value in sorted(error.facts.items()) if value]

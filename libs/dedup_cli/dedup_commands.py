@@ -41,11 +41,12 @@ def dedup(
         people = read_constraints(constraints) if constraints else []
         records, problems = batch_client.split(read_files(files))
         began = Began()
-        with pair_at(matcher, "", config, credentials) as pair, bar() as shown:
-            answer = batch_client.run(
-                pair.matcher, records, floor, stages(shown), pair.credentials, people
-            )
-        outputs.write(output, answer, records, problems, facts(began, files, constraints))
+        with outputs.staged(output) as folder:
+            with pair_at(matcher, "", config, credentials) as pair, bar() as shown:
+                answer = batch_client.run(
+                    pair.matcher, records, floor, stages(shown), pair.credentials, people
+                )
+            outputs.write(folder, answer, records, problems, facts(began, files, constraints))
     _print_summary(answer.summary, len(problems), output)
 
 

@@ -3,8 +3,10 @@
 import csv
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from dedup_cli.batch_client import Answer
@@ -22,6 +24,31 @@ FILES = (
     "quarantine.jsonl",
     "report.html",
 )
+RECEIPT = "summary.json"
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder whose files become those of `folder` when the block ends well.
+
+    `folder` is made first. Its old receipt goes before the files are replaced and the new one comes
+    after them, so a folder with a receipt is whole. Raises OSError.
+    """
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with TemporaryDirectory(prefix=".event-dedup-", dir=folder) as fresh:
+            yield Path(fresh)
+            _take(Path(fresh), folder)
+    finally:
+        if is_new and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _take(fresh: Path, folder: Path) -> None:
+    (folder / RECEIPT).unlink(missing_ok=True)
+    for name in (*FILES, RECEIPT):
+        (fresh / name).replace(folder / name)
 
 
 def write(
@@ -31,7 +58,7 @@ def write(
     problems: Sequence[Problem],
     facts: dict[str, Any],
 ) -> None:
-    """Write all files of a batch into `folder`, which is made; `facts` go to the summary."""
+    """Write all files of a batch into `folder`, which is made; `facts` go to the receipt."""
     folder.mkdir(parents=True, exist_ok=True)
     _json(folder / "canonical.json", _canonical(answer))
     _lines(folder / "canonical.jsonl", (_whole(event) for event in answer.events))
@@ -39,7 +66,7 @@ def write(
     _lines(folder / "decisions.jsonl", (_whole(pair) for pair in answer.decisions))
     _lines(folder / "quarantine.jsonl", sorted(_quarantine(answer, problems), key=str))
     _report(folder / "report.html", answer, records, problems)
-    _json(folder / "summary.json", _summary(folder, answer, records, problems) | facts)
+    _json(folder / RECEIPT, _summary(folder, answer, records, problems) | facts)
 
 
 def _whole(message: Any) -> dict[str, Any]:

@@ -37,6 +37,11 @@ class Record:
     position: int
 
 
+@dataclass(frozen=True)
+class _Unread:
+    reason: str
+
+
 def read_files(paths: Sequence[Path]) -> Iterator[Record | Problem]:
     """Yield the records of all files; raises `InvalidRequest` for a file that is none of these."""
     for path in paths:
@@ -47,7 +52,8 @@ def _read_file(path: Path) -> Iterator[Record | Problem]:
     fallback = path.name.partition("_")[0] if "_" in path.name else path.name
     for position, record in enumerate(_records(path)):
         if not isinstance(record, dict):
-            yield Problem("", fallback, path.name, position, "record", "not a JSON object")
+            reason = record.reason if isinstance(record, _Unread) else "not a JSON object"
+            yield Problem("", fallback, path.name, position, "record", reason)
             continue
         try:
             listing = _listing(record, fallback)
@@ -76,6 +82,8 @@ def _records(path: Path) -> Iterator[Any]:
 
 def _json_events(path: Path) -> list[Any]:
     document = _parsed(path.read_bytes())
+    if isinstance(document, _Unread):
+        raise invalid(str(path), "FILE_FORMAT", f"is {document.reason}")
     events = document.get("events") if isinstance(document, dict) else document
     if not isinstance(events, list):
         raise invalid(str(path), "FILE_FORMAT", 'must hold {"events": [...]}')
@@ -95,11 +103,13 @@ def _json_lines(path: Path) -> Iterator[Any]:
 
 
 def _parsed(text: bytes) -> Any:
-    """Return a JSON value, or None for what is no JSON."""
+    """Return a JSON value, or why there is none."""
     try:
         return json.loads(text.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        return _Unread("not UTF-8")
     except (ValueError, RecursionError):
-        return None
+        return _Unread("not JSON")
 
 
 def _parquet_rows(path: Path) -> Iterator[Any]:

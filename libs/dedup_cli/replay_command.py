@@ -60,13 +60,20 @@ def replay(
         if address and not matcher and not config:
             config = stack.enter_context(_settings_then(told, address, credentials))
         pair = stack.enter_context(pair_at(matcher, address, config, credentials))
-        folder = output or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = stack.enter_context(_folder(output))
         with bar() as shown:
             answer = _again(told, pair.matcher, pair.credentials, folder, stages(shown))
         differences = list(_differences(told, answer, folder))
     if differences:
         fail("the results differ:", *(f"  {one}" for one in differences))
     OUT.print(f"identical: {len(told.outputs)} files, byte by byte")
+
+
+@contextmanager
+def _folder(output: Path | None) -> Iterator[Path]:
+    """Yield the folder to write to; what is in it is kept in `output`, if there is one."""
+    with outputs.staged(output) if output else tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 @contextmanager

@@ -7,6 +7,9 @@ import sys
 CONFIG_ERROR = 78
 """Exit status of a command that cannot run as it was told, or as it is installed (EX_CONFIG)."""
 
+INTERRUPTED = 130
+"""Exit status of a command that a person stopped (128 + SIGINT)."""
+
 
 def enter(command: str, module: str, extra: str, prefix: str = "") -> None:
     """Run `main` of a command's module; exits with 78 and one line when its extra is missing.
@@ -25,4 +28,6 @@ def enter(command: str, module: str, extra: str, prefix: str = "") -> None:
             f"{command}: {error.name} is not installed: pip install 'event-dedup[{extra}]'\n"
         )
         sys.exit(CONFIG_ERROR)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     main()

@@ -223,6 +223,7 @@ def test_bytes_that_are_no_utf8_cost_only_their_line(dedup, file, listing):
     results = dedup(file("feed_1.jsonl", content))
     assert accepted(results) == ["a", "b"]
     assert results.counts["unreadable_records"] == 2
+    assert {line["reason"] for line in results.lines("quarantine.jsonl")} == {"not UTF-8"}
 
 
 def test_records_that_are_no_objects_inside_a_document_cost_only_themselves(dedup, file, listing):

@@ -287,3 +287,47 @@ def test_a_private_pair_runs_although_the_folder_for_temporary_files_has_a_long_
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_results_are_replaced_together_or_not_at_all(
+    run, dedup, matcher_address, results, tmp_path
+):
+    before = {path.name: path.read_bytes() for path in results.folder.iterdir()}
+    answer = run("dedup", EXAMPLES[0], "-o", results.folder, "--matcher", "127.0.0.1:1")
+    assert answer.status == 1
+    assert {path.name: path.read_bytes() for path in results.folder.iterdir()} == before
+    dedup(EXAMPLES[0])
+    after = {path.name: path.read_bytes() for path in results.folder.iterdir()}
+    assert after.keys() == before.keys()
+    assert after["summary.json"] != before["summary.json"]
+
+
+def test_a_folder_whose_files_cannot_all_be_replaced_has_no_receipt(run, matcher_address, results):
+    report = results.folder / "report.html"
+    report.unlink()
+    report.mkdir()
+    answer = run("dedup", EXAMPLES[0], "-o", results.folder, "--matcher", matcher_address)
+    assert answer.status == 1
+    assert "report.html" in answer.err
+    assert not (results.folder / "summary.json").exists()
+    assert not list(results.folder.glob(".*"))
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_the_batch_runs(run, tmp_path):
+    answer = run("dedup", EXAMPLES[0], "-o", "/proc/none/out")
+    assert answer.status == 1
+    assert "/proc/none" in answer.err
+    assert "private pair" not in answer.err
+
+
+def test_letters_that_a_terminal_cannot_show_are_written_as_numbers(tmp_path):
+    listings = str(EXAMPLES[0].parent)
+    done = subprocess.run(
+        [EVENT_DEDUP, "explain", "sp-0064", "tb-0042", "--on", listings],
+        env={"PATH": "/usr/bin", "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"\\xfc" in done.stdout

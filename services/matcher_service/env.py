@@ -61,6 +61,11 @@ VARIABLES = (
 )
 
 
+def _cores() -> int:
+    """Return the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @dataclass(frozen=True)
 class Env:
     """Settings of the process; never those of the matching.
@@ -72,7 +77,7 @@ class Env:
     more input is taken in when all batches hold as much), `MATCHER_MAX_BATCHES` (that run at once, of small and of large ones each),
     `MATCHER_MAX_QUEUED` (that wait, of each), `MATCHER_STALL_SECONDS` (after which a stream ends whose
     caller neither sends nor reads), `MATCHER_WORKERS` (processes that batches share; default: one a
-    core), `MATCHER_DRAIN_SECONDS` (how long running batches may go on after
+    processor that this process may use, by its affinity; a container's CPU quota does not lower that), `MATCHER_DRAIN_SECONDS` (how long running batches may go on after
     SIGTERM), `EVENT_DEDUP_GEMINI_API_KEY` (used with the bootstrap rung alone, and turns `ai.enabled`
     on there), `LOG_LEVEL`; `MATCHER_AI_BASE_URL` (where the language model's API is, unset: the SDK's
     own address), `MATCHER_AI_FAILURE` (continue or fail); those of `Access` and
@@ -92,7 +97,7 @@ class Env:
     max_batches: int = 2
     max_queued: int = 100
     stall_seconds: float = 60.0
-    workers: int = os.cpu_count() or 1
+    workers: int = field(default_factory=_cores)
     drain_seconds: float = 5.0
     log_level: str = "INFO"
     access: Access = field(default_factory=lambda: Access("MATCHER"))

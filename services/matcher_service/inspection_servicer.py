@@ -12,7 +12,7 @@ from matcher_service import convert, convert_inspection, convert_options
 from matcher_service.config_client import ConfigLadder
 from matcher_service.convert_options import Labels
 from matcher_service.inspection import Inspector
-from matcher_service.requests import Intake, opened
+from matcher_service.requests import Intake
 from matcher_service.running import Running
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -28,7 +28,7 @@ class InspectionServicer(MatcherServiceServicer):
         self, request_iterator: AsyncIterator[pb.ExplainPairRequest], context: Context
     ) -> pb.ExplainPairResponse:
         """Explain two listings of a batch."""
-        asked = convert_options.pair_options(await opened(request_iterator))
+        asked = convert_options.pair_options(await self._intake.opened(request_iterator))
         pinned = await self._configs.for_batch()
         one, other = asked.listings
         with self._intake.share() as share:
@@ -42,7 +42,7 @@ class InspectionServicer(MatcherServiceServicer):
         self, request_iterator: AsyncIterator[pb.ExplainClusterRequest], context: Context
     ) -> pb.ExplainClusterResponse:
         """Explain the event of a listing."""
-        asked = convert_options.cluster_options(await opened(request_iterator))
+        asked = convert_options.cluster_options(await self._intake.opened(request_iterator))
         pinned = await self._configs.for_batch()
         with self._intake.share() as share:
             raw = await self._intake.received(request_iterator, share)
@@ -55,7 +55,7 @@ class InspectionServicer(MatcherServiceServicer):
         self, request_iterator: AsyncIterator[pb.PreviewConfigRequest], context: Context
     ) -> AsyncIterator[pb.PreviewConfigResponse]:
         """Compare a batch under the config that holds and under a candidate."""
-        asked = convert_options.preview_options(await opened(request_iterator))
+        asked = convert_options.preview_options(await self._intake.opened(request_iterator))
         pinned = await self._configs.for_batch()
         asked.require_base(pinned.snapshot.epoch, pinned.snapshot.revision)
         yield pb.PreviewConfigResponse(started=convert.run(pinned))

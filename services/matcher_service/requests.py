@@ -12,15 +12,6 @@ from matcher_service.convert import Received
 MIB = 1024 * 1024
 
 
-async def opened(requests: AsyncIterator[Any]) -> Any:
-    """Return the options of the first message; raises `InvalidRequest` when it has none."""
-    async for request in requests:
-        if request.WhichOneof("message") == "options":
-            return request.options
-        break
-    raise invalid("message", "OPTIONS_FIRST", "the first message must carry the options")
-
-
 @dataclass
 class Share:
     """What one batch holds of what all batches may hold, in bytes."""
@@ -61,6 +52,16 @@ class Intake:
         finally:
             self.held -= mine.size
 
+    async def opened(self, requests: AsyncIterator[Any]) -> Any:
+        """Return the options of the first message.
+
+        Raises `InvalidRequest` when it has none, `DeadlineExceeded` for a caller that stalls.
+        """
+        first = await self._next(requests)
+        if first is None or first.WhichOneof("message") != "options":
+            raise invalid("message", "OPTIONS_FIRST", "the first message must carry the options")
+        return first.options
+
     async def received(
         self,
         requests: AsyncIterator[Any],
@@ -74,7 +75,7 @@ class Intake:
         a caller that stalls.
         """
         raw = Received()
-        async for request in self._in_time(requests):
+        while (request := await self._next(requests)) is not None:
             share.take(request.ByteSize())
             self._add(raw, request, others or {})
         return raw
@@ -101,12 +102,10 @@ class Intake:
                 wanted = " and ".join(("listings", *others))
                 raise invalid("message", "OPTIONS_FIRST", f"after the options only {wanted} follow")
 
-    async def _in_time(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async def _next(self, requests: AsyncIterator[Any]) -> Any:
+        """Return the next message, None at the end; raises `DeadlineExceeded`."""
         try:
-            while True:
-                yield await self._stalls.within(anext(requests))
-        except StopAsyncIteration:
-            return
+            return await self._stalls.within(anext(requests, None))
         except TimeoutError:
             text = f"nothing was sent for {self._stalls.seconds:g} s; send the batch again"
             raise DeadlineExceeded(text) from None

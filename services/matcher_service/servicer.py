@@ -16,7 +16,7 @@ from matcher_service.config_client import BatchConfig, ConfigLadder
 from matcher_service.convert_options import Options, options
 from matcher_service.inspection import Inspector
 from matcher_service.inspection_servicer import InspectionServicer
-from matcher_service.requests import MIB, Intake, Share, opened, require_at_most
+from matcher_service.requests import MIB, Intake, Share, require_at_most
 from matcher_service.running import Running
 
 MAX_SMALL_BATCH = 500
@@ -69,7 +69,7 @@ class Servicer(InspectionServicer):
     async def _answers(
         self, requests: AsyncIterator[pb.DeduplicateRequest]
     ) -> AsyncGenerator[pb.DeduplicateResponse, None]:
-        chosen = options(await opened(requests))
+        chosen = options(await self._intake.opened(requests))
         pinned = await self._configs.for_batch()
         yield pb.DeduplicateResponse(started=convert.run(pinned))
         with self._intake.share() as share:

@@ -33,7 +33,6 @@ LEFT_OUT = {
     "MATCHER_AI_FAILURE": "the default suits",
     "MATCHER_MAX_QUEUED": "the default suits",
     "MATCHER_STALL_SECONDS": "the default suits",
-    "MATCHER_WORKERS": "the default suits",
 } | {f"{prefix}_{name}": "the default suits" for prefix in ("CONFIG", "MATCHER") for name in LIMITS}
 """Variables that nothing in `deploy/` sets, and why."""
 

@@ -17,7 +17,7 @@ from matcher_service.serving import MatcherServer
 ALONE = {"MATCHER_ADDRESS": "127.0.0.1:0", "MATCHER_CONFIG_RUNGS": "bootstrap"}
 OPTIONS = pb.DeduplicateRequest(options=pb.BatchOptions(decision_floor=0))
 A_CHUNK = 500
-METHODS = ("Deduplicate", "DeduplicateBatch", "ExplainPair")
+METHODS = ("Deduplicate", "DeduplicateBatch", "ExplainPair", "ExplainCluster", "PreviewConfig")
 LONGEST = 60.0
 
 

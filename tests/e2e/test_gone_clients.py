@@ -161,6 +161,17 @@ async def test_a_client_that_stops_sending_is_let_go_with_all_that_it_sent() -> 
         assert is_idle(server)
 
 
+@pytest.mark.parametrize(
+    "method", ["Deduplicate", "ExplainPair", "ExplainCluster", "PreviewConfig"]
+)
+async def test_a_client_that_never_begins_is_let_go(method: str) -> None:
+    async with matcher(STALL_SECONDS=0.5) as server, stub_of(server) as stub:
+        call = getattr(stub, method)()
+        with pytest.raises(grpc.aio.AioRpcError) as refusal:
+            await asyncio.wait_for(call if method.startswith("Explain") else call.read(), 10)
+        assert "nothing was sent for 0.5 s" in remote_error(refusal.value).message
+
+
 async def test_a_client_that_sends_slowly_is_waited_for() -> None:
     async with matcher(STALL_SECONDS=0.5) as server, stub_of(server) as stub:
         call = stub.Deduplicate()

@@ -139,7 +139,17 @@ def _runs(process: int) -> bool:
 
 def test_the_number_of_workers_is_read_and_checked() -> None:
     assert Env.read({"MATCHER_WORKERS": "3"}).workers == 3
-    assert Env.read({}).workers == (os.cpu_count() or 1)
+    assert Env.read({}).workers == len(os.sched_getaffinity(0))
     for wrong in ("0", "many"):
         with pytest.raises(ValueError, match="MATCHER_WORKERS"):
             Env.read({"MATCHER_WORKERS": wrong})
+
+
+def test_by_default_there_is_a_worker_a_processor_that_the_process_may_use() -> None:
+    one = min(os.sched_getaffinity(0))
+    program = f"import os; os.sched_setaffinity(0, {{{one}}});"
+    program += "from matcher_service.env import Env; print(Env.read({}).workers)"
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert told.stdout == "1\n"

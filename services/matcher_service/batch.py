@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from dedup_model.errors import AiUnavailable
 from matcher_service.config_client import BatchConfig
 from matcher_service.engine.blocked import Progress, RawListings
+from matcher_service.engine.blocking import NO_LIMIT
 from matcher_service.engine.constraints import Constraint
 from matcher_service.engine.pipeline import Decided, Result, decided, finished
 from matcher_service.env import AiFailure
@@ -60,6 +61,7 @@ class Runner:
     workers: Workers
     tier: Tier = field(default_factory=Tier)
     on_ai_failure: AiFailure = AiFailure.CONTINUE
+    most_pairs: int = NO_LIMIT
 
     async def run(
         self,
@@ -72,16 +74,24 @@ class Runner:
         """Run one batch over raw listings; `progress` is called in the event loop's thread.
 
         The batch holds no place while the model is asked. Cancelling the call stops it, the engine
-        at its next progress. Raises `BatchLimit` when too many batches wait, `AiUnavailable` when
-        the model cannot be asked and batches are to fail then, `BrokenProcessPool` when a worker
-        dies.
+        at its next progress. Raises `BatchLimit` when too many batches wait, `LimitExceeded` as
+        `decided` does, `AiUnavailable` when the model cannot be asked and batches are to fail then,
+        `BrokenProcessPool` when a worker dies.
         """
         config, size = pinned.snapshot.config, len(raw)
         work = Threaded(self.workers.threads, progress)
 
         def decide() -> Decided:
             with self.workers.executor(size) as executor:
-                return decided(raw, config, floor, work.report, executor, constraints=constraints)
+                return decided(
+                    raw,
+                    config,
+                    floor,
+                    work.report,
+                    executor,
+                    constraints=constraints,
+                    most_pairs=self.most_pairs,
+                )
 
         async with self.workers.turn(size, progress):
             pairs = await work.run(decide)

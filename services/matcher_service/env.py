@@ -51,6 +51,7 @@ VARIABLES = (
     "MATCHER_MAX_BATCHES",
     "MATCHER_MAX_INPUT_MIB",
     "MATCHER_MAX_LISTINGS",
+    "MATCHER_MAX_PAIRS",
     "MATCHER_MAX_QUEUED",
     "MATCHER_MAX_STALENESS_SECONDS",
     "MATCHER_METRICS_ADDRESS",
@@ -74,7 +75,8 @@ class Env:
     `MATCHER_CONFIG_RUNGS` (allowed sources, comma-separated, of live, memory, file, bootstrap),
     `MATCHER_CONFIG_TIMEOUT_SECONDS`, `MATCHER_MAX_STALENESS_SECONDS`, `MATCHER_STATE_DIR`,
     `MATCHER_BOOTSTRAP_FILE` (YAML), `MATCHER_MAX_LISTINGS` (of a stream), `MATCHER_MAX_INPUT_MIB` (no
-    more input is taken in when all batches hold as much), `MATCHER_MAX_BATCHES` (that run at once, of small and of large ones each),
+    more input is taken in when all batches hold as much), `MATCHER_MAX_PAIRS` (of a batch that may be
+    compared; a tenth as many may be returned), `MATCHER_MAX_BATCHES` (that run at once, of small and of large ones each),
     `MATCHER_MAX_QUEUED` (that wait, of each), `MATCHER_STALL_SECONDS` (after which a stream ends whose
     caller neither sends nor reads), `MATCHER_WORKERS` (processes that batches share; default: one a
     processor that this process may use, by its affinity; a container's CPU quota does not lower that), `MATCHER_DRAIN_SECONDS` (how long running batches may go on after
@@ -94,6 +96,7 @@ class Env:
     api_key: str | None = field(default=None, repr=False)
     max_listings: int = 1_000_000
     max_input_mib: int = 1024
+    max_pairs: int = 50_000_000
     max_batches: int = 2
     max_queued: int = 100
     stall_seconds: float = 60.0
@@ -126,6 +129,7 @@ class Env:
             api_key=variables.get("EVENT_DEDUP_GEMINI_API_KEY") or None,
             max_listings=count("MATCHER_MAX_LISTINGS", default.max_listings, 1, 10_000_000),
             max_input_mib=count("MATCHER_MAX_INPUT_MIB", default.max_input_mib, 1, 1_000_000),
+            max_pairs=count("MATCHER_MAX_PAIRS", default.max_pairs, 10, 10**12),
             max_batches=count("MATCHER_MAX_BATCHES", default.max_batches, 1, 1024),
             max_queued=count("MATCHER_MAX_QUEUED", default.max_queued, 0, 100_000),
             stall_seconds=number(

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from dedup_model.errors import ListingNotFound
 from dedup_model.matching_config import MatchingConfig
 from matcher_service.engine.blocked import Blocked, Pair, Progress, RawListings, blocked, silent
+from matcher_service.engine.blocking import NO_LIMIT
 from matcher_service.engine.cluster_explanation import ClusterExplanation, explained_cluster
 from matcher_service.engine.constraints import Constraint
 from matcher_service.engine.explanation import PairExplanation, explained_pair
@@ -32,10 +33,12 @@ class Preview:
 class Inspector:
     """Looks into batches, in threads; cancelling a call stops it at the engine's next progress.
 
-    They wait for their turns as other batches do, and raise `BatchLimit` when too many wait.
+    They wait for their turns as other batches do, and raise `BatchLimit` when too many wait, and
+    `LimitExceeded` for a batch of more than `most_pairs` candidates.
     """
 
     workers: Workers
+    most_pairs: int = NO_LIMIT
 
     async def pair(
         self,
@@ -74,7 +77,7 @@ class Inspector:
         explained: Callable[[Blocked, Result], Made],
     ) -> Made:
         def work(report: Progress, executor: Executor | None) -> Made:
-            batch = blocked(raw, config, report, constraints)
+            batch = blocked(raw, config, report, constraints, self.most_pairs)
             _require(batch, listings)
             floor = config.thresholds.low
             pairs = decided_pairs(batch, floor, report, executor)
@@ -97,7 +100,7 @@ class Inspector:
         def work(report: Progress, executor: Executor | None) -> Preview:
             read.extend(raw)
             before, after = (
-                run_of(read, config, _under(side, report), executor, constraints)
+                run_of(read, config, _under(side, report), executor, constraints, self.most_pairs)
                 for side, config in zip(("before", "after"), configs, strict=True)
             )
             return Preview(before, after, comparison(before, after, gold, examples))

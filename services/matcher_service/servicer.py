@@ -37,7 +37,7 @@ class Servicer(InspectionServicer):
         runner: Runner,
         done: Callable[[Outcome], None],
     ) -> None:
-        super().__init__(configs, intake, Inspector(runner.workers))
+        super().__init__(configs, intake, Inspector(runner.workers, runner.most_pairs))
         self._runner, self._done = runner, done
 
     async def DeduplicateBatch(

@@ -80,7 +80,7 @@ async def start(env: Env) -> MatcherServer:
     configs, reporter = ConfigLadder(client, env), Reporter(client)
     workers = Workers(env.workers, places=env.max_batches, waiting=env.max_queued)
     intake = Intake(env.max_listings, env.max_input_mib * MIB, env.stall_seconds)
-    runner = Runner(workers, Tier(env.ai_base_url, env.state_dir), env.ai_failure)
+    runner = Runner(workers, Tier(env.ai_base_url, env.state_dir), env.ai_failure, env.max_pairs)
     done = reporter.done if Rung.LIVE in env.rungs else _unheard
 
     totals = Totals()

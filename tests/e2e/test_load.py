@@ -206,12 +206,21 @@ async def test_the_command_line_gives_up_on_a_matcher_that_stays_full(
     assert remote_error(refusal.value).reason == "BATCH_LIMIT"
 
 
+async def test_a_batch_of_more_pairs_than_allowed_is_refused_and_the_next_one_runs() -> None:
+    async with matcher(MAX_PAIRS=1000) as server, stub_of(server) as stub:
+        for dense in (requests(100, days=1), requests(60, days=2)):
+            error = await refused(stub.Deduplicate(dense))
+            assert (error.code, error.reason) == (EXHAUSTED, "LIMIT_EXCEEDED")
+        assert [one async for one in stub.Deduplicate(requests(20))][-1].summary.read == 20
+
+
 @pytest.mark.parametrize(
     ("name", "field", "good", "bad"),
     [
         ("MAX_BATCHES", "max_batches", "7", "0"),
         ("MAX_QUEUED", "max_queued", "0", "-1"),
         ("MAX_INPUT_MIB", "max_input_mib", "64", "many"),
+        ("MAX_PAIRS", "max_pairs", "10000", "9"),
         ("STALL_SECONDS", "stall_seconds", "5", "0"),
     ],
 )

@@ -4,9 +4,11 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dedup_model.errors import LimitExceeded
 from dedup_model.matching_config import Blocking, MatchingConfig
 from matcher_service.engine import blocking
 from matcher_service.engine.blocking import candidates
@@ -206,3 +208,15 @@ def test_no_pair_comes_by_splitting_that_shares_no_word(words: list[str]) -> Non
 
 def test_no_listings_give_no_pairs() -> None:
     assert found([], use_city=True, use_geo=True, use_title=True, use_venue=True) == set()
+
+
+def test_more_pairs_than_allowed_are_refused_however_often_each_is_found() -> None:
+    month = {"date": "2027-05-01", "end_date": "2027-05-31"}
+    raw = [listing(f"l{n}", month, city="Lahr", name="Stadthalle") for n in range(12)]
+    table = table_of(read(raw, CONFIG).listings, CONFIG, lambda _: None)
+    pairs = 12 * 11 // 2
+    for span in (1, blocking.SPAN_DAYS):
+        allowed = candidates(table, CONFIG.blocking, lambda *_: None, span, most=pairs)
+        assert len(allowed) == pairs
+        with pytest.raises(LimitExceeded, match=f"more than {pairs - 1} pairs"):
+            candidates(table, CONFIG.blocking, lambda *_: None, span, most=pairs - 1)

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dedup_model.errors import LimitExceeded
 from dedup_model.matching_config import MatchingConfig
-from matcher_service.engine.pipeline import ENGINE_VERSION, Result, deduplicate
+from matcher_service.engine.pipeline import ENGINE_VERSION, Result, decided, deduplicate
 
 CONFIG = MatchingConfig()
 
@@ -209,3 +210,16 @@ def test_no_event_holds_a_pair_that_was_told_apart(rows: list[tuple[Any, Any, An
     assert sorted(name for event in found.events for name in event.listing_ids) == sorted(
         one["id"] for one in raw
     )
+
+
+def test_a_tenth_of_the_pairs_allowed_may_be_returned() -> None:
+    def counted(floor: float, most: int) -> int:
+        found = decided(BATCH, CONFIG, floor, lambda *_: None, most_pairs=most)
+        return len(found.found.pairs)
+
+    assert counted(0.0, 150) == 15
+    with pytest.raises(LimitExceeded, match=r"15 pairs have a combined score of 0 or more.* 14 may"):
+        counted(0.0, 149)
+    assert counted(0.75, 20) >= 2
+    with pytest.raises(LimitExceeded, match="more than 14 pairs"):
+        counted(0.75, 14)

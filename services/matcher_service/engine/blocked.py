@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from dedup_model.matching_config import MatchingConfig
-from matcher_service.engine.blocking import Pairs, candidates
+from matcher_service.engine.blocking import NO_LIMIT, Pairs, candidates
 from matcher_service.engine.columns import Bools, Table, table_of
 from matcher_service.engine.constraints import Constraint, Constraints, resolved
 from matcher_service.engine.decide import PairDecision, decide, reported
@@ -35,7 +35,8 @@ class RawListings(Protocol):
 class Blocked:
     """A batch under one config, its listings in columns and the pairs that are to be compared.
 
-    `pairs` are the candidates and what people decided, `people` those decisions.
+    `pairs` are the candidates and what people decided, `people` those decisions; `most_pairs` is
+    the limit that the candidates kept.
     """
 
     received: int
@@ -44,6 +45,7 @@ class Blocked:
     pairs: Pairs
     people: Constraints
     config: MatchingConfig
+    most_pairs: int = NO_LIMIT
 
     @property
     def listings(self) -> dict[str, Listing]:
@@ -89,17 +91,22 @@ def blocked(
     config: MatchingConfig,
     progress: Progress,
     constraints: Iterable[Constraint] = (),
+    most_pairs: int = NO_LIMIT,
 ) -> Blocked:
     """Read listings in the input's JSON form, prepare them and find the pairs to compare.
 
-    Never raises for what a listing holds; what `progress` raises passes through.
+    Never raises for what a listing holds; what `progress` raises passes through. Raises
+    `LimitExceeded` for more than `most_pairs` candidates.
     """
     reading = read(_heard(raw, progress), config)
     size = len(reading.listings)
     table = table_of(reading.listings, config, lambda done: progress("normalise", done, size))
     people = resolved(reading.listings, constraints)
-    found = candidates(table, config.blocking, lambda *work: progress("block", *work))
-    return Blocked(len(raw), reading, table, people.added_to(found, size), people, config)
+    found = candidates(
+        table, config.blocking, lambda *work: progress("block", *work), most=most_pairs
+    )
+    pairs = people.added_to(found, size)
+    return Blocked(len(raw), reading, table, pairs, people, config, most_pairs)
 
 
 def _heard(raw: RawListings, progress: Progress) -> Iterator[Mapping[str, Any]]:

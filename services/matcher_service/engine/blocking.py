@@ -1,11 +1,13 @@
 """Which pairs are looked at: listings that share a day and a key."""
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import chain, pairwise, product, starmap
 
 import numpy as np
 
+from dedup_model.errors import LimitExceeded
 from dedup_model.matching_config import Blocking
 from matcher_service.engine.columns import NO_DAY, Bools, Ints, Rows, Shows, Table
 from matcher_service.engine.words import Matrix
@@ -15,6 +17,7 @@ CHUNK_PAIRS = 4_000_000
 """Pairs that are expanded at a time, to bound memory; a block of any size is split exactly."""
 SPAN_DAYS = 300_000
 """Days of listings whose keys are joined at a time, to bound memory."""
+NO_LIMIT = sys.maxsize
 VENUE_WORDS = 2
 """Rarest words of a venue's name that become keys."""
 MIN_KEY_WORD = 3
@@ -51,6 +54,7 @@ def candidates(
     blocking: Blocking,
     progress: Callable[[int, int], None],
     span_days: int = SPAN_DAYS,
+    most: int = NO_LIMIT,
 ) -> Pairs:
     """Return every pair that shares a day and a key; `progress` hears pairs done and in all.
 
@@ -60,24 +64,48 @@ def candidates(
     church. Listings without any date meet on their own title words and the whole venue only, so
     that batches without dates do not pair everything in a town. Shows before 03:00 also key the
     day before. How many days of listings are joined at a time, `span_days`, changes no result.
+    Raises `LimitExceeded` for more than `most` pairs, and holds about twice as many at most.
     """
     size, keys = len(table.ids), list(_keys(table, blocking))
     spans = _spans(_days(table), span_days)
-    found = [np.empty(0, np.int64)]
-    for number, days in enumerate(spans):
-        codes = found[0]
+
+    def on(number: int, days: Shows) -> Ints:
+        codes = np.empty(0, np.int64)
         for done, key in enumerate(keys):
             progress(number * len(keys) + done, len(spans) * len(keys))
-            codes = _distinct(np.concatenate([codes, *_under(key, days, blocking, size)]))
-        found.append(codes)
-    return decoded(_distinct(np.concatenate(found)), size)
+            codes = _within(most, chain([codes], _under(key, days, blocking, size)))
+        return codes
+
+    return decoded(_within(most, starmap(on, enumerate(spans))), size)
 
 
-def _under(key: "_Key", days: Shows, blocking: Blocking, size: int) -> list[Ints]:
-    """Return the codes of the pairs that share a key on one of the days."""
+def _under(key: "_Key", days: Shows, blocking: Blocking, size: int) -> Iterator[Ints]:
+    """Yield the codes of the pairs that share a key on one of the days, some at a time."""
     entries = _entries(key, days if key.dateless else _dated(days))
     parts = _split(entries, blocking.max_word_block) if key.words else [entries]
-    return [_distinct(codes) for part in parts for codes in _pairs_inside(part, size)]
+    return (_distinct(codes) for part in parts for codes in _pairs_inside(part, size))
+
+
+def _within(most: int, parts: Iterable[Ints]) -> Ints:
+    """Return the codes of all parts sorted, each once; raises `LimitExceeded` for more than `most`."""
+    loose, count = [np.empty(0, np.int64)], 0
+    for part in parts:
+        loose.append(part)
+        count += len(part)
+        if count > most:
+            loose, count = [_counted(most, loose)], 0
+    return _counted(most, loose)
+
+
+def _counted(most: int, loose: list[Ints]) -> Ints:
+    codes = _distinct(np.concatenate(loose))
+    if len(codes) > most:
+        raise LimitExceeded(
+            f"more than {most} pairs of listings share a day and a place or a word: send the batch in"
+            " parts, a few days each",
+            limit=str(most),
+        )
+    return codes
 
 
 def _distinct(codes: Ints) -> Ints:

@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dedup_model.errors import LimitExceeded
 from dedup_model.matching_config import MatchingConfig
 from matcher_service.engine.blocked import Blocked, Progress, RawListings, blocked
+from matcher_service.engine.blocking import NO_LIMIT
 from matcher_service.engine.canonical import CanonicalEvent, canonical_event
 from matcher_service.engine.cluster import Cluster, clusters
 from matcher_service.engine.constraints import Constraint, Constraints
@@ -26,6 +28,8 @@ from matcher_service.engine.records import Issue, Reading
 
 ENGINE_VERSION = "1.3.0"
 """Grows with every change that can change a result."""
+PAIRS_A_DECISION = 10
+"""Pairs that may be compared for each one that may be returned: it takes ten times the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,7 @@ def decided(
     executor: Executor | None = None,
     part_pairs: int = PART_PAIRS,
     constraints: Iterable[Constraint] = (),
+    most_pairs: int = NO_LIMIT,
 ) -> Decided:
     """Read listings in the input's JSON form and decide their pairs.
 
@@ -107,9 +112,10 @@ def decided(
     aside, whatever the `executor` (None: all work is done here) and the pairs a part. Pairs below
     both `thresholds.low` and `floor` (0 to 1) may be left out, but none of `constraints`, whose
     order does not matter: they are candidates, and decided as people said. Never raises for what a listing
-    holds; what `progress` raises passes through.
+    holds; what `progress` raises passes through. Raises `LimitExceeded` for more candidates than
+    `most_pairs`, or more than a tenth as many at or above the `floor`.
     """
-    batch = blocked(raw, config, progress, constraints)
+    batch = blocked(raw, config, progress, constraints, most_pairs)
     return decided_pairs(batch, floor, progress, executor, part_pairs)
 
 
@@ -132,8 +138,19 @@ def decided_pairs(
         part_pairs,
         people=people,
     )
+    _require_few(int((scored.verdicts.combined >= floor).sum()), batch.most_pairs, floor)
     found = replace(scored, verdicts=people.imposed(scored.verdicts, scored.pairs, size))
     return Decided(batch.received, batch.reading, batch.table.ids, len(pairs), found, people)
+
+
+def _require_few(reported: int, most_pairs: int, floor: float) -> None:
+    most = most_pairs // PAIRS_A_DECISION
+    if reported > most:
+        raise LimitExceeded(
+            f"{reported} pairs have a combined score of {floor:g} or more, and at most {most} may be"
+            " returned: ask for a higher floor, or send the batch in parts",
+            limit=str(most),
+        )
 
 
 def finished(

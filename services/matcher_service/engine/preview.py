@@ -11,7 +11,7 @@ import numpy as np
 
 from dedup_model.matching_config import MatchingConfig
 from matcher_service.engine.blocked import Blocked, Pair, Progress, blocked
-from matcher_service.engine.blocking import Pairs
+from matcher_service.engine.blocking import NO_LIMIT, Pairs
 from matcher_service.engine.cluster import labels_of
 from matcher_service.engine.columns import Ints
 from matcher_service.engine.constraints import Constraint, Kind
@@ -48,9 +48,10 @@ def run_of(
     progress: Progress,
     executor: Executor | None = None,
     constraints: Iterable[Constraint] = (),
+    most_pairs: int = NO_LIMIT,
 ) -> Run:
-    """Run listings in the input's JSON form under a config."""
-    batch = blocked(raw, config, progress, constraints)
+    """Run listings in the input's JSON form under a config; raises `LimitExceeded`, as `blocked`."""
+    batch = blocked(raw, config, progress, constraints, most_pairs)
     pairs = decided_pairs(batch, UNREPORTED, progress, executor)
     return Run(batch, pairs, finished(pairs, {}, config, UNREPORTED, progress))
 

@@ -218,7 +218,9 @@ def test_a_tenth_of_the_pairs_allowed_may_be_returned() -> None:
         return len(found.found.pairs)
 
     assert counted(0.0, 150) == 15
-    with pytest.raises(LimitExceeded, match=r"15 pairs have a combined score of 0 or more.* 14 may"):
+    with pytest.raises(
+        LimitExceeded, match=r"15 pairs have a combined score of 0 or more.* 14 may"
+    ):
         counted(0.0, 149)
     assert counted(0.75, 20) >= 2
     with pytest.raises(LimitExceeded, match="more than 14 pairs"):

@@ -79,7 +79,7 @@ class MatcherServiceServicer:
         that breaks has done nothing: send the input again.
         Fails with INVALID_ARGUMENT for options that are not first or out of range, for a constraint
         without a kind or an identifier, too long, or between a listing and itself,
-        RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` for more listings or bytes than the server allows and
+        RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` for more listings, bytes or pairs than the server allows and
         `BATCH_LIMIT` when no more batches may wait or the server holds as much input as it takes
         (RetryInfo says when to try again), DEADLINE_EXCEEDED when the client neither sends nor reads
         for as long as the server waits, UNAVAILABLE

@@ -44,7 +44,7 @@ class MatcherServiceStub:
     that breaks has done nothing: send the input again.
     Fails with INVALID_ARGUMENT for options that are not first or out of range, for a constraint
     without a kind or an identifier, too long, or between a listing and itself,
-    RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` for more listings or bytes than the server allows and
+    RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` for more listings, bytes or pairs than the server allows and
     `BATCH_LIMIT` when no more batches may wait or the server holds as much input as it takes
     (RetryInfo says when to try again), DEADLINE_EXCEEDED when the client neither sends nor reads
     for as long as the server waits, UNAVAILABLE
@@ -97,7 +97,7 @@ class MatcherServiceAsyncStub(MatcherServiceStub):
     that breaks has done nothing: send the input again.
     Fails with INVALID_ARGUMENT for options that are not first or out of range, for a constraint
     without a kind or an identifier, too long, or between a listing and itself,
-    RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` for more listings or bytes than the server allows and
+    RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` for more listings, bytes or pairs than the server allows and
     `BATCH_LIMIT` when no more batches may wait or the server holds as much input as it takes
     (RetryInfo says when to try again), DEADLINE_EXCEEDED when the client neither sends nor reads
     for as long as the server waits, UNAVAILABLE
@@ -153,7 +153,7 @@ class MatcherServiceServicer(metaclass=_abc_1.ABCMeta):
         that breaks has done nothing: send the input again.
         Fails with INVALID_ARGUMENT for options that are not first or out of range, for a constraint
         without a kind or an identifier, too long, or between a listing and itself,
-        RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` for more listings or bytes than the server allows and
+        RESOURCE_EXHAUSTED `LIMIT_EXCEEDED` for more listings, bytes or pairs than the server allows and
         `BATCH_LIMIT` when no more batches may wait or the server holds as much input as it takes
         (RetryInfo says when to try again), DEADLINE_EXCEEDED when the client neither sends nor reads
         for as long as the server waits, UNAVAILABLE

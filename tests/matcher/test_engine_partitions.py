@@ -5,6 +5,7 @@ import multiprocessing
 import operator
 import os
 import random
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -46,6 +47,18 @@ def made(seed: int, size: int) -> list[dict[str, Any]]:
             "location": {"city": pick.choice(TOWNS), "name": pick.choice((None, "Stadthalle", "Kirche"))},
         }
         for number in range(size)
+    ]  # fmt: skip
+
+
+def long_running(count: int, ranges: int) -> list[dict[str, Any]]:
+    """Return sights of one town that are open several times on every day of most of a year."""
+    dates = [
+        {"date": f"2027-01-{day:02}", "end_date": "2027-12-20", "start_time": f"{8 + day}:00"}
+        for day in range(1, ranges + 1)
+    ]
+    return [
+        {"id": f"s{n:03}", "title": f"Tour {n * 31}", "location": {"city": "Kehl"}, "event_dates": dates}
+        for n in range(count)
     ]  # fmt: skip
 
 
@@ -111,6 +124,38 @@ def test_a_part_scores_as_the_whole_table_does(seed: int, part_pairs: int) -> No
     assert (whole.positions == parts.positions).all()
     assert (whole.verdicts.combined == parts.verdicts.combined).all()
     assert (whole.verdicts.reason == parts.verdicts.reason).all()
+
+
+def test_listings_with_many_shows_are_compared_in_parts_of_bounded_memory() -> None:
+    """All at once they take 900 MiB."""
+    batch = long_running(20, 12)
+    tracemalloc.start()
+    try:
+        found = deduplicate(batch, CONFIG, 0.0, lambda *_: None)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(found.decisions) == 190
+    assert all(one.date == 1.0 for one in found.decisions)
+    assert peak < 400 * 2**20
+
+
+def test_a_part_has_fewer_pairs_the_more_shows_they_have() -> None:
+    def parts(ranges: int) -> list[tuple[int, int]]:
+        heard: list[tuple[int, int]] = []
+        deduplicate(
+            long_running(20, ranges),
+            CONFIG,
+            0.0,
+            lambda stage, *work: heard.append(work) if stage == "score" else None,
+            part_pairs=10_000,
+        )
+        return heard
+
+    assert parts(1) == [(0, 190)]
+    told = parts(6)
+    assert len(told) > 5
+    assert told == sorted(set(told))
 
 
 def test_a_part_holds_the_texts_of_its_own_listings_only() -> None:

@@ -13,7 +13,7 @@ DAY_MINUTES = 1440
 SHIFTS = (60.0, 120.0, 720.0)
 """Minutes by which feeds shift times: by the time zone, or without a.m. and p.m."""
 CHUNK_SHOWS = 2_000_000
-"""Shows that are compared at a time, to bound memory."""
+"""Pairs of shows that are compared at a time, to bound memory."""
 
 
 def date_scores(table: Table, pairs: Pairs, settings: Date) -> Floats:
@@ -34,23 +34,52 @@ def date_scores(table: Table, pairs: Pairs, settings: Date) -> Floats:
     nights = _reading(table.nights, size)
     evenings = _agreement(nights, pairs.taken(again), apart[again], settings)
     scores[again] = np.maximum(scores[again], evenings)
-    dated = nights.counts > 0
+    dated = nights.counts.all > 0
     known = dated[pairs.left] & dated[pairs.right]
     return rounded(np.where(known, scores, settings.unknown_date_score))
 
 
 @dataclass(frozen=True, slots=True)
+class ShowCounts:
+    """Of each listing: its shows, and the shows of its fullest day."""
+
+    all: Ints
+    fullest: Ints
+
+    def compared(self, pairs: Pairs) -> Ints:
+        """Return how many pairs of shows are compared at most for each pair of listings."""
+        left, right = self.all[pairs.left], self.all[pairs.right]
+        other = np.where(left <= right, self.fullest[pairs.right], self.fullest[pairs.left])
+        most: Ints = np.minimum(left, right) * other
+        return most
+
+
+def show_counts(shows: Shows, size: int) -> ShowCounts:
+    """Count the shows of `size` listings."""
+    begins = np.flatnonzero(_new(shows.owner, shows.day))
+    fullest = np.zeros(size, np.int64)
+    np.maximum.at(fullest, shows.owner[begins], np.diff(np.append(begins, len(shows.owner))))
+    return ShowCounts(np.bincount(shows.owner, minlength=size), fullest)
+
+
+def _new(first: Ints, second: Ints) -> Bools:
+    """Tell where one of two values is another than in the row before."""
+    result: Bools = (np.diff(first, prepend=-1) != 0) | (np.diff(second, prepend=-1) != 0)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
 class _Reading:
-    """Shows as they are read, with the number of shows and the row of the first one a listing."""
+    """Shows as they are read, with their numbers and the row of the first one a listing."""
 
     shows: Shows
-    counts: Ints
+    counts: ShowCounts
     first: Ints
 
 
 def _reading(shows: Shows, size: int) -> _Reading:
-    counts = np.bincount(shows.owner, minlength=size)
-    return _Reading(shows, counts, np.cumsum(counts) - counts)
+    counts = show_counts(shows, size)
+    return _Reading(shows, counts, np.cumsum(counts.all) - counts.all)
 
 
 def _late(table: Table) -> Bools:
@@ -62,21 +91,21 @@ def _late(table: Table) -> Bools:
 
 def _agreement(reading: _Reading, pairs: Pairs, apart: Bools, settings: Date) -> Floats:
     """Return the agreement of each pair; the many pairs of two single shows take a short way."""
-    counts = reading.counts[pairs.left], reading.counts[pairs.right]
-    single = (counts[0] == 1) & (counts[1] == 1)
+    counts = reading.counts.all
+    single = (counts[pairs.left] == 1) & (counts[pairs.right] == 1)
     scores = np.zeros(len(pairs))
     scores[single] = _of_singles(reading, pairs.taken(single), apart[single], settings)
     rest = np.flatnonzero(~single)
-    for chunk in _chunks(np.minimum(*counts)[rest]):
+    for chunk in _chunks(reading.counts.compared(pairs.taken(rest))):
         rows = rest[chunk]
         scores[rows] = _of_many(reading, pairs.taken(rows), apart[rows], settings)
     return scores
 
 
-def _chunks(shows: Ints) -> list[slice]:
-    total = np.cumsum(shows)
+def _chunks(compared: Ints) -> list[slice]:
+    total = np.cumsum(compared)
     steps = np.arange(CHUNK_SHOWS, total[-1] if len(total) else 0, CHUNK_SHOWS)
-    cuts = np.unique(np.concatenate([[0], np.searchsorted(total, steps), [len(shows)]]))
+    cuts = np.unique(np.concatenate([[0], np.searchsorted(total, steps), [len(compared)]]))
     return [slice(int(a), int(b)) for a, b in pairwise(cuts)]
 
 
@@ -87,7 +116,7 @@ def _of_singles(reading: _Reading, pairs: Pairs, apart: Bools, settings: Date) -
 
 
 def _of_many(reading: _Reading, pairs: Pairs, apart: Bools, settings: Date) -> Floats:
-    shows, counts = reading.shows, reading.counts
+    shows, counts = reading.shows, reading.counts.all
     swap = counts[pairs.left] > counts[pairs.right]
     small = np.where(swap, pairs.right, pairs.left)
     large = np.where(swap, pairs.left, pairs.right)
@@ -118,8 +147,7 @@ def _joined(starts: Ints, lengths: Ints) -> tuple[Ints, Ints]:
 
 def _by_pair(factors: Floats, pair: Ints, day: Ints, size: int) -> tuple[Floats, Ints]:
     """Return each pair's sum over shared days of the best factor, and its shared days."""
-    new = (np.diff(pair, prepend=-1) != 0) | (np.diff(day, prepend=-1) != 0)
-    starts = np.flatnonzero(new)
+    starts = np.flatnonzero(_new(pair, day))
     best = np.maximum.reduceat(factors, starts) if len(starts) else factors
     sums = np.bincount(pair[starts], weights=best, minlength=size)
     return sums.astype(np.float64), np.bincount(pair[starts], minlength=size).astype(np.int64)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from matcher_service.engine.blocking import Pairs
 from matcher_service.engine.cluster import labels_of
 from matcher_service.engine.columns import Bools, Ints, Shows, Table, Texts
 from matcher_service.engine.constraints import NOBODY, Constraints
+from matcher_service.engine.date_signal import show_counts
 from matcher_service.engine.decide import Verdicts
 from matcher_service.engine.pruning import Judged, joined, judged
 from matcher_service.engine.words import Words
@@ -19,6 +21,8 @@ from matcher_service.engine.work import in_order
 
 PART_PAIRS = 100_000
 """Pairs of a part: its columns stay in the cache, and one is scored in a fraction of a second."""
+SHOWS_A_PAIR = 20
+"""Pairs of shows that count as one more pair of listings: their dates take as long to compare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +98,32 @@ class _Run:
     part_pairs: int
 
     def judged(self, positions: Ints, floor: float) -> Iterator[Judged]:
+        ends = [0, *self._ends(positions)]
         done = 0
 
         def heard() -> None:
-            self.progress(min(done * self.part_pairs, len(positions)), len(positions))
+            self.progress(ends[done], len(positions))
 
-        for one in in_order(self.executor, judge_part, self._parts(positions, floor), heard):
+        parts = self._parts(positions, ends, floor)
+        for one in in_order(self.executor, judge_part, parts, heard):
             done += 1
             yield self._in_batch(one)
 
-    def _parts(self, positions: Ints, floor: float) -> Iterator[Part]:
-        for start in range(0, max(len(positions), 1), self.part_pairs):
-            chosen = positions[start : start + self.part_pairs]
+    def _ends(self, positions: Ints) -> Iterator[int]:
+        """Yield where each part ends: fewer pairs are in it when they have many shows."""
+        counts = show_counts(self.table.shows, len(self.table.ids))
+        end = 0
+        while end < len(positions):
+            chosen = self.pairs.taken(positions[end : end + self.part_pairs])
+            costs = np.cumsum(1 + counts.compared(chosen) // SHOWS_A_PAIR)
+            end += max(int(np.searchsorted(costs, self.part_pairs, "right")), 1)
+            yield end
+        if not end:
+            yield 0
+
+    def _parts(self, positions: Ints, ends: list[int], floor: float) -> Iterator[Part]:
+        for start, end in pairwise(ends):
+            chosen = positions[start:end]
             left, right = self.pairs.left[chosen], self.pairs.right[chosen]
             rows, local = np.unique(np.concatenate([left, right]), return_inverse=True)
             pairs = Pairs(local[: len(chosen)], local[len(chosen) :])

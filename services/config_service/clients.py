@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from dedup_model.errors import InvalidRequest, Violation
+from dedup_model.reports import BatchStats, Rejection, StatusReport
 from dedup_model.text_rules import text_problem
 
 KEPT_REVISIONS = 8
@@ -23,73 +24,21 @@ _EPOCH = re.compile(r"[0-9a-f-]{36}|")
 
 
 @dataclass(frozen=True)
-class BatchStats:
-    """What one revision did to batches: shares of listings merged and of pairs left ambiguous."""
-
-    revision: int
-    batches: int = 0
-    listings: int = 0
-    merge_rate: float = 0.0
-    ambiguous_rate: float = 0.0
-    largest_cluster: int = 0
-
-    def __add__(self, other: "BatchStats") -> "BatchStats":
-        """Return both together; rates are weighted by listings."""
-        return BatchStats(
-            self.revision,
-            self.batches + other.batches,
-            self.listings + other.listings,
-            _weighted(self, other, "merge_rate"),
-            _weighted(self, other, "ambiguous_rate"),
-            max(self.largest_cluster, other.largest_cluster),
-        )
-
-
-def _weighted(a: BatchStats, b: BatchStats, name: str) -> float:
-    listings = a.listings + b.listings
-    total = sum(float(getattr(one, name)) * one.listings for one in (a, b))
-    return total / listings if listings else 0.0
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """A revision that a client refused."""
-
-    revision: int
-    why: str
-    reported_at: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Report:
-    """What one instance says."""
-
-    instance_id: str
-    version: str = ""
-    epoch: str = ""
-    received_revision: int = 0
-    applied_revision: int = 0
-    source: str = ""
-    rejection: Rejection | None = None
-    stats: tuple[BatchStats, ...] = ()
-
-
-@dataclass(frozen=True)
 class Client:
     """A report with who made it when."""
 
     principal: str
     reported_at: datetime
-    report: Report
+    report: StatusReport
 
 
-def require_sound(report: Report) -> None:
+def require_sound(report: StatusReport) -> None:
     """Raise `InvalidRequest` with everything that a report may not say."""
     if violations := list(_violations(report)):
         raise InvalidRequest(violations)
 
 
-def _violations(report: Report) -> Iterator[Violation]:
+def _violations(report: StatusReport) -> Iterator[Violation]:
     if not _INSTANCE.fullmatch(report.instance_id):
         yield Violation("instance_id", "FORMAT", "1 to 100 letters, digits and . _ : / -")
     if not _EPOCH.fullmatch(report.epoch):
@@ -128,7 +77,7 @@ def _stats(path: str, one: BatchStats) -> Iterator[Violation]:
             yield Violation(f"{path}.{name}", "RANGE", "0 to 1")
 
 
-def merged(old: Report | None, new: Report, now: datetime) -> Report:
+def merged(old: StatusReport | None, new: StatusReport, now: datetime) -> StatusReport:
     """Return a report with what the one before leaves: its rejection, its batches by revision."""
     same = old if old and old.epoch == new.epoch else None
     stats = summed([*(same.stats if same else ()), *new.stats])
@@ -136,7 +85,7 @@ def merged(old: Report | None, new: Report, now: datetime) -> Report:
     return replace(new, rejection=_rejection(same, new, now), stats=tuple(kept))
 
 
-def _rejection(old: Report | None, new: Report, now: datetime) -> Rejection | None:
+def _rejection(old: StatusReport | None, new: StatusReport, now: datetime) -> Rejection | None:
     before = old.rejection if old else None
     if new.rejection is None or (before and before.revision == new.rejection.revision):
         return before
@@ -151,7 +100,7 @@ def summed(stats: Iterable[BatchStats]) -> dict[int, BatchStats]:
     return sums
 
 
-def suspects(reports: Iterable[Report], epoch: str) -> dict[int, tuple[str, ...]]:
+def suspects(reports: Iterable[StatusReport], epoch: str) -> dict[int, tuple[str, ...]]:
     """Return the revisions whose batches came out unlike those of every revision before, and why.
 
     Revisions with fewer than MIN_LISTINGS listings are not judged. A return to what an earlier
@@ -184,6 +133,6 @@ def _is_jump(before: float, after: float) -> bool:
     return high - low > JUMP and high > TIMES * low
 
 
-def lag(report: Report, epoch: str, head: int) -> int:
+def lag(report: StatusReport, epoch: str, head: int) -> int:
     """Return how many revisions a client's batches are behind; -1 in another epoch."""
     return head - report.applied_revision if report.epoch == epoch else -1

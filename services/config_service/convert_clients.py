@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 
-from config_service.clients import BatchStats, Client, Rejection, Report, lag, suspects
+from config_service.clients import Client, lag, suspects
 from config_service.state import State
+from dedup_model.reports import BatchStats, Rejection, StatusReport
 from dedup_rpc.wire import timestamp
 from eventdedup.config.v1 import config_service_pb2 as pb
 
 _STATS = tuple(BatchStats.__dataclass_fields__)
 
 
-def report_of(request: pb.ReportStatusRequest) -> Report:
+def report_of(request: pb.ReportStatusRequest) -> StatusReport:
     """Return what a request reports."""
     refused = request.rejection if request.HasField("rejection") else None
-    return Report(
+    return StatusReport(
         instance_id=request.instance_id,
         version=request.version,
         epoch=request.epoch,

@@ -9,11 +9,12 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select
 
 from config_service.cipher import KeyRing
-from config_service.clients import KEPT, BatchStats, Client, Rejection, Report, merged
+from config_service.clients import KEPT, Client, merged
 from config_service.rows import report_cell, stamped
 from config_service.tables import CLIENTS
 from dedup_model import tree
 from dedup_model.errors import LimitExceeded
+from dedup_model.reports import BatchStats, Rejection, StatusReport
 
 MAX_INSTANCES = 1000
 
@@ -26,7 +27,7 @@ class Reports:
     ring: KeyRing
     store_id: str
 
-    def save(self, principal: str, report: Report, now: datetime) -> None:
+    def save(self, principal: str, report: StatusReport, now: datetime) -> None:
         """Keep a report in place of the instance's last one; forget clients that fell silent."""
         table = CLIENTS.c
         self.connection.execute(delete(CLIENTS).where(table.reported_at < stamped(now - KEPT)))
@@ -58,22 +59,22 @@ class Reports:
             when = datetime.fromisoformat(row.reported_at)
             yield Client(row.principal, when, self._opened(row))
 
-    def _opened(self, row: Any) -> Report:
+    def _opened(self, row: Any) -> StatusReport:
         cell = report_cell(self.store_id, row.principal, row.instance_id, row.reported_at)
         return _report(json.loads(self.ring.open(row.report, cell)))
 
 
-def _document(report: Report) -> dict[str, Any]:
+def _document(report: StatusReport) -> dict[str, Any]:
     document = asdict(report)
     if report.rejection and report.rejection.reported_at:
         document["rejection"]["reported_at"] = stamped(report.rejection.reported_at)
     return document
 
 
-def _report(document: dict[str, Any]) -> Report:
+def _report(document: dict[str, Any]) -> StatusReport:
     rejection = document["rejection"]
     if rejection:
         when = datetime.fromisoformat(rejection["reported_at"])
         rejection = Rejection(rejection["revision"], rejection["why"], when)
     stats = tuple(BatchStats(**one) for one in document["stats"])
-    return Report(**{**document, "rejection": rejection, "stats": stats})
+    return StatusReport(**{**document, "rejection": rejection, "stats": stats})

@@ -21,7 +21,7 @@ from config_service.adoption import adopt
 from config_service.audit import AuditEvent, AuditFilter, Entry
 from config_service.audit_check import MAX_FINDINGS, Check, Known, Verdict
 from config_service.cipher import KeyRing
-from config_service.clients import LIVE, Client, Report
+from config_service.clients import LIVE, Client
 from config_service.database import lock_store, transaction
 from config_service.idempotency import KEPT, Claim
 from config_service.keyring import Keyring
@@ -32,6 +32,7 @@ from config_service.revision import Layers, Revision, Story, first
 from config_service.state import HistoryFilter, State
 from config_service.transaction import Edit, Transaction, has_head, is_empty
 from dedup_model.errors import RevisionNotFound, StoreUnavailable
+from dedup_model.reports import StatusReport
 
 Clock: TypeAlias = Callable[[], datetime]
 
@@ -132,7 +133,7 @@ class Store:
         with self._transaction() as opened:
             return Check(opened.audit, opened.head, known or Known()).verdict()
 
-    def report(self, principal: str, report: Report) -> None:
+    def report(self, principal: str, report: StatusReport) -> None:
         """Keep what a running matcher says of itself."""
         with self._transaction(writes=True) as opened:
             store_id = opened.head.store_id

@@ -11,10 +11,11 @@ import grpc
 import pytest
 
 from config_service import reports, setup
-from config_service.clients import BatchStats, Rejection, Report, lag, merged, suspects
+from config_service.clients import lag, merged, suspects
 from config_service.env import Env
 from config_service.store import Store, utc_now
 from dedup_model.errors import LimitExceeded
+from dedup_model.reports import BatchStats, Rejection, StatusReport
 from dedup_rpc.access import Access
 from dedup_rpc.authz import new_token, token_digest
 from eventdedup.config.v1 import config_service_pb2 as pb
@@ -28,8 +29,8 @@ def stats(revision: int, listings: int = 100, merge: float = 0.2, **more: Any) -
     return BatchStats(revision, listings=listings, merge_rate=merge, **given)
 
 
-def report(*found: BatchStats, **fields: Any) -> Report:
-    return Report(**{"instance_id": "pod-1", "epoch": EPOCH, "stats": found, **fields})
+def report(*found: BatchStats, **fields: Any) -> StatusReport:
+    return StatusReport(**{"instance_id": "pod-1", "epoch": EPOCH, "stats": found, **fields})
 
 
 async def send(client: Any, **fields: Any) -> pb.ReportStatusResponse:
@@ -204,7 +205,7 @@ def test_batches_without_a_listing_have_a_rate_of_zero() -> None:
 
 
 def test_only_the_newest_revisions_are_kept_of_an_instance() -> None:
-    old: Report | None = None
+    old: StatusReport | None = None
     for number in range(1, 30):
         old = merged(old, report(stats(number)), NOW)
     assert old

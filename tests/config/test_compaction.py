@@ -9,7 +9,6 @@ import grpc
 import pytest
 
 from config_service import setup
-from config_service.clients import Report
 from config_service.edits import Meta, Rollback, Update
 from config_service.env import Env
 from config_service.idempotency import Claim
@@ -17,6 +16,7 @@ from config_service.retention import Retention
 from config_service.store import Store, utc_now
 from dedup_model.change import Change
 from dedup_model.errors import RevisionCompacted
+from dedup_model.reports import StatusReport
 from eventdedup.config.v1 import config_admin_service_pb2 as admin_pb
 from eventdedup.config.v1 import config_service_pb2 as pb
 
@@ -75,10 +75,10 @@ def test_the_head_always_stays(aged: Store, count: int) -> None:
 
 def test_what_a_live_client_runs_stays(aged: Store) -> None:
     epoch = aged.stamp()[0]
-    aged.report("m", Report("pod-1", epoch=epoch, applied_revision=6))
-    aged.report("m", Report("pod-2", epoch=epoch, applied_revision=9))
-    aged.report("m", Report("pod-3", epoch=epoch))
-    aged.report("m", Report("pod-4", epoch=str(uuid.uuid4()), applied_revision=2))
+    aged.report("m", StatusReport("pod-1", epoch=epoch, applied_revision=6))
+    aged.report("m", StatusReport("pod-2", epoch=epoch, applied_revision=9))
+    aged.report("m", StatusReport("pod-3", epoch=epoch))
+    aged.report("m", StatusReport("pod-4", epoch=str(uuid.uuid4()), applied_revision=2))
     assert aged.compact(Retention(1, DAY), "ann") == 5
     assert numbers(aged)[0] == 6
     assert at(aged, timedelta(minutes=11)).compact(Retention(1, DAY), "ann") == 5

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from config_service.clients import BatchStats, Rejection, Report
 from config_service.database import open_database, parse_url
 from config_service.env import Env
 from config_service.gauges import add_gauges
 from config_service.serving import ConfigServer
 from config_service.store import Store
+from dedup_model.reports import BatchStats, Rejection, StatusReport
 from dedup_rpc.telemetry import Telemetry, TelemetryEnv
 
 PREFIX = "eventdedup_config"
@@ -36,9 +36,9 @@ async def test_clients_are_counted_by_source_and_distance(
     epoch = (await client.get()).epoch
     await client.update({"thresholds": {"high": 0.8}})
     refused = Rejection(2, "too new")
-    store.report("a", Report("1", "0", epoch, 2, 1, "live", refused))
-    store.report("a", Report("2", "0", epoch, 2, 2, "live"))
-    store.report("b", Report("1", "0", "", 0, 0, "bootstrap"))
+    store.report("a", StatusReport("1", "0", epoch, 2, 1, "live", refused))
+    store.report("a", StatusReport("2", "0", epoch, 2, 2, "live"))
+    store.report("b", StatusReport("1", "0", "", 0, 0, "bootstrap"))
 
     def clients(source: str, behind: str) -> float | None:
         labels = {"source": source, "behind": behind}
@@ -54,7 +54,7 @@ async def test_a_suspect_revision_is_counted(
 ) -> None:
     epoch = (await client.get()).epoch
     stats = (BatchStats(1, 1, 1000, 0.2), BatchStats(2, 1, 1000, 0.9))
-    store.report("a", Report("1", "0", epoch, 2, 2, "live", stats=stats))
+    store.report("a", StatusReport("1", "0", epoch, 2, 2, "live", stats=stats))
     assert registry.get_sample_value(f"{PREFIX}_suspect_revisions") == 1
 
 
@@ -64,8 +64,8 @@ async def test_a_matcher_that_fell_silent_is_counted_no_more(
     epoch = (await client.get()).epoch
     engine = open_database(parse_url(env.database_url))
     earlier = Store(engine, store.keyring, lambda: datetime.now(UTC) - timedelta(minutes=61))
-    earlier.report("a", Report("1", "0", epoch, 1, 1, "memory", Rejection(1, "too new")))
-    store.report("a", Report("2", "0", epoch, 1, 1, "file"))
+    earlier.report("a", StatusReport("1", "0", epoch, 1, 1, "memory", Rejection(1, "too new")))
+    store.report("a", StatusReport("2", "0", epoch, 1, 1, "file"))
     engine.dispose()
 
     def clients(source: str) -> float | None:

@@ -13,13 +13,13 @@ from cryptography.fernet import Fernet
 
 from config_service import setup
 from config_service.cipher import new_key, parse_ring
-from config_service.clients import Report
 from config_service.edits import Meta, SetSecret, Update
 from config_service.env import Env
 from config_service.idempotency import Claim
 from config_service.store import Store
 from dedup_model.change import Change
 from dedup_model.errors import CiphertextInvalid, KeyNotInRing
+from dedup_model.reports import StatusReport
 from eventdedup.config.v1 import config_admin_service_pb2 as pb
 from eventdedup.config.v1 import config_service_pb2 as config_pb
 from eventdedup.config.v1.config_admin_service_pb2_grpc import ConfigAdminServiceStub
@@ -56,7 +56,7 @@ def fill(store: Store, revisions: int = 6) -> None:
         change = Change({"geo": {"neutral_score": (number % 9 + 1) / 10}})
         store.apply(Update(change, Meta("ann")), claim=claim if number < 10 else None)
     store.apply(SetSecret(NAME, "secret-1", Meta("ann")))
-    store.report("matcher", Report("pod-1", applied_revision=3))
+    store.report("matcher", StatusReport("pod-1", applied_revision=3))
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def test_writers_beside_it_lose_nothing(rotated: Env, sql: Sql) -> None:
                 change = Change({"scoring": {SCORES[writer]: 0.2 + step / 100}})
                 mine.apply(Update(change, Meta(f"writer {writer}")))
                 mine.apply(SetSecret(NAME, f"{writer}-{step}", Meta("ann")))
-                mine.report("matcher", Report(f"pod-{writer}", applied_revision=step))
+                mine.report("matcher", StatusReport(f"pod-{writer}", applied_revision=step))
             mine.close()
         except BaseException as error:
             errors.append(error)

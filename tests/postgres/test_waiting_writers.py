@@ -12,12 +12,12 @@ from sqlalchemy import create_engine, text
 
 from config_service import setup
 from config_service.cipher import new_key, parse_ring
-from config_service.clients import Report
 from config_service.edits import Meta, SetSecret, Update
 from config_service.env import Env
 from config_service.idempotency import Claim
 from config_service.store import Store
 from dedup_model.change import Change
+from dedup_model.reports import StatusReport
 
 WAITED_SECONDS = 20.0
 CLAIM = Claim("ann", "11111111-2222-4333-8444-555555555555", b"content")
@@ -34,7 +34,7 @@ WRITES: dict[str, Write] = {
     "an update": update(None),
     "an update that may be repeated": update(CLAIM),
     "a secret": lambda store: store.apply(SetSecret("ai.api_key", "new", Meta("ann"))),
-    "a report": lambda store: store.report("matcher", Report("pod-1", applied_revision=1)),
+    "a report": lambda store: store.report("matcher", StatusReport("pod-1", applied_revision=1)),
     "an access": lambda store: store.access_secret("ai.api_key", "matcher"),
 }
 

@@ -5,6 +5,7 @@ was applied then), `ServiceError` when it gives no definite answer, `UnusableCon
 this release must not run. Any number of threads, or tasks of one event loop, may share a client.
 """
 
+from dedup_model.reports import BatchStats, Rejection, StatusReport
 from dedup_rpc.bearer import UnusableCredentials
 from dedup_rpc.channel import ANONYMOUS, Credentials
 from dedup_rpc.client.aio import AsyncAdminClient, AsyncConfigClient
@@ -12,7 +13,7 @@ from dedup_rpc.client.aio_watch import AsyncWatch
 from dedup_rpc.client.blocking import AdminClient, ConfigClient
 from dedup_rpc.client.blocking_watch import Watch
 from dedup_rpc.client.errors import ServiceError, UnusableConfig
-from dedup_rpc.client.reports import BatchStats, Clients, ClientStatus, Rejection, StatusReport
+from dedup_rpc.client.reports import Clients, ClientStatus
 from dedup_rpc.client.retry import Retry
 from dedup_rpc.client.values import (
     API_KEY,

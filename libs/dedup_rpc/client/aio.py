@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from dedup_model.reports import StatusReport
 from dedup_model.snapshot import Snapshot
 from dedup_rpc.client import calls
 from dedup_rpc.client.aio_watch import AsyncWatch
 from dedup_rpc.client.calls import Write
 from dedup_rpc.client.connection import AsyncConnected
-from dedup_rpc.client.reports import Clients, StatusReport
+from dedup_rpc.client.reports import Clients
 from dedup_rpc.client.values import (
     API_KEY,
     AuditEvent,

@@ -8,9 +8,10 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
+from dedup_model.reports import BatchStats, Rejection, StatusReport
 from dedup_model.snapshot import SecretState, Snapshot
 from dedup_rpc.client import documents
-from dedup_rpc.client.reports import BatchStats, Clients, ClientStatus, Rejection, StatusReport
+from dedup_rpc.client.reports import Clients, ClientStatus
 from dedup_rpc.client.values import (
     AuditEvent,
     AuditVerdict,

@@ -4,12 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from dedup_model.reports import StatusReport
 from dedup_model.snapshot import Snapshot
 from dedup_rpc.client import calls
 from dedup_rpc.client.blocking_watch import Watch
 from dedup_rpc.client.calls import Write
 from dedup_rpc.client.connection import Connected
-from dedup_rpc.client.reports import Clients, StatusReport
+from dedup_rpc.client.reports import Clients
 from dedup_rpc.client.values import (
     API_KEY,
     AuditEvent,

@@ -8,10 +8,11 @@ from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 
+from dedup_model.reports import StatusReport
 from dedup_model.snapshot import Snapshot
 from dedup_rpc.client import answers
 from dedup_rpc.client.edits import update_request
-from dedup_rpc.client.reports import Clients, StatusReport
+from dedup_rpc.client.reports import Clients
 from dedup_rpc.client.values import (
     AuditEvent,
     AuditVerdict,

@@ -41,6 +41,7 @@ class Plain:
     city_head: str
     city_share: float
     is_short_city: bool
+    is_common_title: bool
     venue: str
     venue_words: Weighed
     street: str
@@ -74,6 +75,7 @@ def plain_listings(table: Table) -> list[Plain]:
         for name in (
             "city_share",
             "is_short_city",
+            "is_common_title",
             "text_titles",
             "is_long_text",
             "is_article",
@@ -208,6 +210,8 @@ def _names(one: Plain, other: Plain, settings: Geo) -> float:
 
 
 def _address(one: Plain, other: Plain, likeness: float, settings: Geo) -> float:
+    common = one.is_common_title or other.is_common_title
+    share = 1.0 if common else one.city_share
     if not (one.city and other.city):
         low, high = settings.unknown_city_unlike_score, settings.unknown_city_alike_score
         middle = settings.neutral_score
@@ -217,10 +221,13 @@ def _address(one: Plain, other: Plain, likeness: float, settings: Geo) -> float:
     else:
         twice = one.venue and other.venue and one.street and other.street
         low = settings.same_city_unlike_twice_score if twice else settings.same_city_unlike_score
-        low += one.city_share * (min(low, settings.unknown_city_unlike_score) - low)
+        low += share * (min(low, settings.unknown_city_unlike_score) - low)
         middle, high = settings.same_city_score, 1.0
-        middle += one.city_share * (settings.neutral_score - middle)
-    return middle if likeness < 0 else low + (high - low) * likeness
+        middle += share * (settings.neutral_score - middle)
+    if likeness < 0:
+        return middle * settings.common_title_factor if common else middle
+    likeness = 0.0 if common and likeness < settings.common_title_likeness else likeness
+    return low + (high - low) * likeness
 
 
 def _same_city(one: Plain, other: Plain) -> bool:
@@ -269,7 +276,8 @@ def _description(one: Plain, other: Plain, settings: Description) -> float:
         known = one.text or other.text
         return settings.one_missing_score if known else settings.both_missing_score
     unlike = settings.unlike_score
-    worth = 1.0 if one.title == other.title else 2.0 / max(2, one.text_titles, other.text_titles)
+    weak = one.title != other.title or one.is_common_title or other.is_common_title
+    worth = 2.0 / max(2, one.text_titles, other.text_titles) if weak else 1.0
     return round(unlike + (1 - unlike) * _likeness(one, other, settings) * worth, 9)
 
 

@@ -35,6 +35,11 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "odds of sources": ("scoring.same_source_odds=1", "scoring.other_source_odds=1"),
     "odds of cities": ("scoring.other_city_odds=1",),
     "rare words of venues": ("geo.venue_words_share=0",),
+    "common titles": (
+        "geo.common_title_factor=1",
+        "geo.common_title_likeness=0",
+        "geo.unknown_city_unlike_score=0.1",
+    ),
     "vague venues": ("text.vague_places=[]",),
     "doors or start": ("date.other_source_factor=0",),
     "shifted hours": ("date.shifted_factor=0",),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from synthetic import Spec, generate, truth
+from synthetic_regular import ONE_TOWN, TWO_PAPERS, regular
 
 from dedup_cli.batch_client import split
 from dedup_cli.clusters_file import read_clusters
@@ -45,6 +46,8 @@ def labelled_sets() -> Iterator[LabelledSet]:
     yield LabelledSet("examples", _listings(listings), read_clusters(ROOT / "examples/labels.csv"))
     for name, spec in SYNTHETIC_SETS.items():
         yield synthetic(name, spec)
+    for name, region in REGULAR_SETS.items():
+        yield LabelledSet(name, *regular(region, seed=1))
 
 
 def _listings(paths: list[Path]) -> list[dict[str, Any]]:
@@ -78,6 +81,7 @@ SYNTHETIC_SETS = {
     "harsh English": Spec(harsh=True, listings=SYNTHETIC_LISTINGS, language="en"),
     "harsh, no city": Spec(harsh=True, listings=SYNTHETIC_LISTINGS, no_city=True),
 }
+REGULAR_SETS = {"one town": ONE_TOWN, "two papers": TWO_PAPERS}
 
 
 def synthetic(name: str, spec: Spec) -> LabelledSet:

@@ -45,7 +45,7 @@ class Geo(Section):
         0.3, "Score of one city with unlike venues and streets."
     )
     unknown_city_unlike_score: Number = score(
-        0.1, "Score of unlike venues or streets when a city is not known."
+        0.0, "Score of unlike venues or streets when a city is not known."
     )
     unknown_city_alike_score: Number = score(
         0.9, "Score of alike venues or streets when a city is not known."
@@ -55,6 +55,12 @@ class Geo(Section):
         0.0, "Score of two cities with unlike venues or streets."
     )
     other_city_alike_score: Number = score(0.3, "Score of two cities with alike venues or streets.")
+    common_title_factor: Number = score(
+        0.4, "Factor where no venue is known, under a title that a source has at several of a city."
+    )
+    common_title_likeness: Number = score(
+        0.4, "Likeness of venues or streets that is needed to count at all under such a title."
+    )
 
 
 class Date(Section):

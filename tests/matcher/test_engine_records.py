@@ -83,6 +83,12 @@ def test_a_quarantine_reason_never_holds_the_value() -> None:
         ("19.30", 70_200),
         ("19:30 Uhr", 70_200),
         ("19 Uhr", 68_400),
+        ("7.30pm", 70_200),
+        ("7:30 P.M.", 70_200),
+        ("10am", 36_000),
+        ("9.05 a.m.", 32_700),
+        ("12am", 0),
+        ("12.15pm", 44_100),
         ("9:05", 32_700),
         (" 19:30 ", 70_200),
         ("19:30:15.250", 70_215),
@@ -92,6 +98,12 @@ def test_a_time_with_a_certain_meaning_is_repaired(written: str, seconds: int) -
     found = reading(listing(event_dates=[DAY | {"start_time": written}]))
     assert found.listings[0].event_dates[0].start == seconds
     assert [issue.field for issue in found.repairs] == ["event_dates[0].start_time"]
+
+
+@pytest.mark.parametrize("written", ["13pm", "0am", "7.60pm", "7pmm", "pm", "half past 7"])
+def test_a_time_of_no_half_of_the_day_is_unreadable(written: str) -> None:
+    found = reading(listing(event_dates=[DAY | {"start_time": written}]))
+    assert [issue.field for issue in found.quarantined] == ["event_dates[0].start_time"]
 
 
 def test_a_plain_time_needs_no_repair() -> None:

@@ -152,7 +152,8 @@ HALL = {"city": "Lahr", "name": "Stadthalle"}
         (HALL, {"city": "Kehl", "name": "Stadthalle"}, 0.3),
         (HALL | {"street": "Ring 4"}, HALL | {"name": "Zum Ochsen", "street": "Am Bach"}, 0.3),
         ({"name": "Stadthalle"}, HALL, 0.9),
-        ({"name": "Stadthalle"}, {"name": "Zum Goldenen Ochsen"}, 0.1),
+        ({"name": "Stadthalle"}, {"name": "Zum Goldenen Ochsen"}, 0.0),
+        ({"name": "St. Martin"}, {"name": "Sankt Martin"}, 0.9),
         ({}, HALL, 0.5),
         ({"city": "Haltern"}, {"city": "Haltern am See"}, 0.75),
         ({"city": "Lahr", "name": "Lahr"}, HALL, 0.75),
@@ -164,6 +165,54 @@ def test_the_address_is_evidence_where_coordinates_are_missing(
     one: dict[str, Any], two: dict[str, Any], expected: float
 ) -> None:
     assert geo_score(one, two) == pytest.approx(expected, abs=0.03)
+
+
+def placed(ident: str, source: str, title: str, **more: Any) -> dict[str, Any]:
+    place = {"city": "Lahr", "name": more.pop("name", None)}
+    return {"id": ident, "source_code": source, "title": title, "location": place} | more
+
+
+CHURCHES = [
+    placed("a", "blatt", "Gottesdienst", name="St. Martin", description="Alle sind willkommen."),
+    placed("b", "blatt", "Gottesdienst", name="Christuskirche"),
+    placed("c", "amt", "Gottesdienst", name="Pfarrkirche Sankt Martin"),
+    placed("d", "amt", "Gottesdienst", name="Lutherkirche", description="Alle sind willkommen."),
+    placed("e", "amt", "Gottesdienst"),
+    placed("f", "blatt", "Orgelabend", name="Stiftskirche", description="Alle sind willkommen."),
+    placed("g", "amt", "Orgelabend", name="Rathaus"),
+    placed("h", "amt", "Orgelabend", description="Alle sind willkommen."),
+    placed("i", "amt", "Weinprobe", description="Alle sind willkommen."),
+]
+
+
+def among_churches(one: str, other: str) -> Signals:
+    table = table_of(read(CHURCHES, CONFIG).listings, CONFIG, lambda _: None)
+    pair = Pairs(np.array([ord(one) - 97]), np.array([ord(other) - 97]))
+    return score(table, pair, CONFIG, lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [("a", "c", 1.0), ("a", "d", 0.0), ("a", "e", 0.2), ("f", "g", 0.45), ("f", "h", 0.75)],
+)
+def test_under_a_title_at_several_venues_of_a_city_the_venue_has_to_tell(
+    one: str, other: str, expected: float
+) -> None:
+    assert among_churches(one, other).geo[0] == pytest.approx(expected, abs=0.1)
+
+
+def test_a_standing_text_says_little_under_a_common_title() -> None:
+    assert among_churches("a", "d").description[0] == pytest.approx(0.3 + 0.7 * 2 / 3)
+    assert among_churches("f", "h").description[0] == 1.0
+
+
+def test_two_names_that_two_sources_have_for_a_venue_make_no_title_common() -> None:
+    two = [placed("a", "blatt", "Chorprobe", name="Rathaus"), placed("b", "amt", "Chorprobe", name="Bürgersaal")]  # fmt: skip
+    table = table_of(read(two, CONFIG).listings, CONFIG, lambda _: None)
+    assert not table.is_common_title.any()
+    again = [*two, placed("c", "amt", "Chorprobe", name="Stadthalle")]
+    table = table_of(read(again, CONFIG).listings, CONFIG, lambda _: None)
+    assert table.is_common_title.all()
 
 
 def test_one_street_and_number_is_one_place_under_two_names() -> None:

@@ -112,6 +112,8 @@ NEW = {
     "geo.other_city_score",
     "geo.other_city_unlike_score",
     "geo.other_city_alike_score",
+    "geo.common_title_factor",
+    "geo.common_title_likeness",
     "date.night_minutes",
     "title.own_place_factor",
     "description.letters_floor",

@@ -85,6 +85,8 @@ class Table:
     city_head: Texts
     city_share: Floats
     is_short_city: Bools
+    is_common_title: Bools
+    """Whether a source has the row's title at several venues of its city."""
     venue: Texts
     venue_words: Words
     street: Texts
@@ -161,6 +163,7 @@ def _table(
         for column in ([row.title for row in rows], [row.text for row in rows])
     )
     heads = _texts(city_head(row.city) for row in rows)
+    venue, source = _texts(_sorted_words(row.venue) for row in rows), _sources(listings)
     title_index, venue_index = index_of(parts.title), index_of(parts.venue)
     factor, long = config.title.own_place_factor, config.description.long_characters
     return Table(
@@ -171,7 +174,8 @@ def _table(
         city_head=heads,
         city_share=shares_of(heads.codes),
         is_short_city=np.array([row.city == city_head(row.city) for row in rows], bool),
-        venue=_texts(_sorted_words(row.venue) for row in rows),
+        is_common_title=_common(title, heads, source, venue),
+        venue=venue,
         venue_words=words_in(parts.venue, venue_index, _own_city(rows, parts.venue, factor)),
         street=_texts(row.street for row in rows),
         point=_points(listings),
@@ -187,7 +191,7 @@ def _table(
         text_plain=_texts(row.text for row in rows),
         text_titles=_carriers(text, title),
         text_words=words_in(parts.text, index_of(parts.text)),
-        source=_sources(listings),
+        source=source,
         is_article=np.array([listing.source_type == "artikel" for listing in listings], bool),
         is_entry=np.array([listing.source_type == "terminliste" for listing in listings], bool),
         is_long_text=np.array([len(row.text) >= long for row in rows], bool),
@@ -219,6 +223,25 @@ def _carriers(texts: Texts, titles: Texts) -> Ints:
     both = np.unique(np.stack([texts.codes, titles.codes]), axis=1)
     counts = np.bincount(both[0], minlength=len(texts.values)).astype(np.int64)
     return counts[texts.codes]
+
+
+def _common(titles: Texts, cities: Texts, sources: Texts, venues: Texts) -> Bools:
+    """Tell which titles a source has at several venues of one city, a row each.
+
+    Within one source: two may call one venue by two names.
+    """
+    here = _grouped(titles.codes, cities.codes)
+    known = np.flatnonzero((sources.codes > 0) & (venues.codes > 0) & (titles.codes > 0))
+    source = _grouped(here[known], sources.codes[known])
+    first = np.unique(_grouped(source, venues.codes[known]), return_index=True)[1]
+    several = np.bincount(source[first], minlength=1)[source] > 1
+    return np.isin(here, here[known[several]])
+
+
+def _grouped(one: Ints, other: Ints) -> Ints:
+    """Return a number for each distinct pair of values."""
+    groups: Ints = np.unique(one * (other.max(initial=0) + 1) + other, return_inverse=True)[1]
+    return groups
 
 
 def _sources(listings: Sequence[Listing]) -> Texts:

@@ -231,10 +231,13 @@ def words_of(folded: str, function_words: AbstractSet[str]) -> list[str]:
     return sorted(words - function_words or words)
 
 
+_SAINT = re.compile(r"\bst (?=\w)")
+
+
 def venue_name(venue: str, cities: set[str], vague: frozenset[str]) -> str:
-    """Return a venue's name; empty where it says no more than the city."""
+    """Return a venue's name, saints spelled out; empty where it says no more than the city."""
     short = next((venue.removesuffix(f" {city}") for city in sorted(cities) if city), venue)
-    return "" if venue in cities or short in vague else venue
+    return "" if venue in cities or short in vague else _SAINT.sub("sankt ", venue)
 
 
 def street_name(folded: str) -> str:

@@ -77,11 +77,14 @@ def _address(table: Table, pairs: Pairs, likeness: Floats, settings: Geo) -> Flo
     City equal, unknown or different picks three scores: for unlike and for alike venues or streets,
     between which their likeness picks a point, and for no word on either. An equal city that holds
     much of the batch says as little as an unknown one: its first and last move there with its
-    share, as frequent values count less in Fellegi and Sunter (1969).
+    share, as frequent values count less in Fellegi and Sunter (1969); all the way under a
+    common title, which a source has at several venues of the city. There a missing venue and one
+    that is hardly alike count less, too: the title tells the kind of event, not which.
     """
     known = _both(table.city.known, pairs)
     same = known & _same_city(table, pairs)
-    share = table.city_share[pairs.left]
+    common = table.is_common_title[pairs.left] | table.is_common_title[pairs.right]
+    share = np.where(common, 1.0, table.city_share[pairs.left])
     twice = _both(table.venue.known, pairs) & _both(table.street.known, pairs)
     unlike = np.where(twice, settings.same_city_unlike_twice_score, settings.same_city_unlike_score)
     unlike += share * (np.minimum(unlike, settings.unknown_city_unlike_score) - unlike)
@@ -97,7 +100,9 @@ def _address(table: Table, pairs: Pairs, likeness: Floats, settings: Geo) -> Flo
     low, middle, high = (
         np.where(same, one, two) for one, two in ((unlike, low), (alone, middle), (1.0, high))
     )
-    return np.where(likeness < 0, middle, low + (high - low) * likeness)
+    middle = np.where(common, middle * settings.common_title_factor, middle)
+    weak = common & (likeness < settings.common_title_likeness)
+    return np.where(likeness < 0, middle, low + (high - low) * np.where(weak, 0.0, likeness))
 
 
 def _same_city(table: Table, pairs: Pairs) -> Bools:

@@ -143,14 +143,16 @@ def description_scores(table: Table, pairs: Pairs, settings: Description) -> Flo
 
 
 def _own_words(table: Table, pairs: Pairs) -> Floats:
-    """Return what a text is worth under two titles: `2 / n` where n titles carry it.
+    """Return what a text is worth under two titles, or a common one: `2 / n` where `n` carry it.
 
-    A cinema's standing text says nothing about the film; a text of one event with two titles does.
+    A cinema's standing text says nothing about the film, and *All welcome* nothing about a quiz
+    night; a text of one event with two titles does.
     """
-    titles = table.text_titles
+    titles, common = table.text_titles, table.is_common_title
     worth = 2.0 / np.maximum(2, np.maximum(titles[pairs.left], titles[pairs.right]))
-    other_title = table.title.codes[pairs.left] != table.title.codes[pairs.right]
-    return np.where(other_title, worth, 1.0)
+    weak = table.title.codes[pairs.left] != table.title.codes[pairs.right]
+    weak |= common[pairs.left] | common[pairs.right]
+    return np.where(weak, worth, 1.0)
 
 
 def _text_scores(table: Table, pairs: Pairs, settings: Description) -> Floats:

@@ -19,6 +19,9 @@ _TIME = re.compile(
     r"(\d{1,2})(?:[:.](\d{1,2})(?::(\d{1,2})(?:\.\d+)?)?)?(Z|[+-]\d\d:\d\d)?\s*(uhr|h)?",
     re.ASCII | re.IGNORECASE,
 )
+_TWELVE_HOURS = re.compile(
+    r"(0?[1-9]|1[0-2])(?:[:.](\d{2}))?\s*([ap])\.?\s?m\.?", re.ASCII | re.IGNORECASE
+)
 _PLAIN_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _PLAIN_TIME = re.compile(r"\d\d:\d\d(?::\d\d)?", re.ASCII)
 _MINUTES = {f"{n // 60:02}:{n % 60:02}": n * 60 for n in range(24 * 60)}
@@ -149,13 +152,14 @@ def _day_parts(value: str) -> tuple[int, int, int] | None:
 def time_of_day(value: Any, field: str, note: Note) -> int | None:
     """Return seconds after midnight, or None for null and blank; `24:00` gives 86,400.
 
-    `19.30`, `19:30 Uhr`, `19 Uhr` and `9:05` are repaired; raises `UnreadableError` otherwise.
+    `19.30`, `19:30 Uhr`, `19 Uhr`, `9:05`, `7.30pm` and `7 p.m.` are repaired; raises
+    `UnreadableError` otherwise.
     """
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     if isinstance(value, str) and value in _MINUTES:
         return _MINUTES[value]
-    found = _TIME.fullmatch(value.strip()) if isinstance(value, str) else None
+    found = _TIME.fullmatch(_in_24_hours(value.strip())) if isinstance(value, str) else None
     if found is None or (found[2] is None and found[5] is None):
         raise UnreadableError(field, "not a time of day")
     hour, minute, second = (int(part or 0) for part in found.group(1, 2, 3))
@@ -165,6 +169,15 @@ def time_of_day(value: Any, field: str, note: Note) -> int | None:
     if not _PLAIN_TIME.fullmatch(value) or seconds == MIDNIGHT:
         note(field, "time rewritten as HH:MM")
     return seconds
+
+
+def _in_24_hours(text: str) -> str:
+    """Return a time with a.m. or p.m. as HH:MM, any other text as it is."""
+    found = _TWELVE_HOURS.fullmatch(text)
+    if found is None:
+        return text
+    half = 12 if found[3] in "pP" else 0
+    return f"{int(found[1]) % 12 + half}:{found[2] or '00'}"
 
 
 def after(first: date, days: int, field: str) -> date:

@@ -320,6 +320,8 @@ class Geo(_message.Message):
     OTHER_CITY_SCORE_FIELD_NUMBER: _builtins.int
     OTHER_CITY_UNLIKE_SCORE_FIELD_NUMBER: _builtins.int
     OTHER_CITY_ALIKE_SCORE_FIELD_NUMBER: _builtins.int
+    COMMON_TITLE_FACTOR_FIELD_NUMBER: _builtins.int
+    COMMON_TITLE_LIKENESS_FIELD_NUMBER: _builtins.int
     max_distance_km: _builtins.float
     """Distance at which the score reaches 0. Unit: km; 0.01 to 1000; default 10."""
     min_confidence: _builtins.float
@@ -359,7 +361,7 @@ class Geo(_message.Message):
     same_city_unlike_twice_score: _builtins.float
     """Score of one city with unlike venues and streets. Unit: score; 0 to 1; default 0.3."""
     unknown_city_unlike_score: _builtins.float
-    """Score of unlike venues or streets when a city is not known. Unit: score; 0 to 1; default 0.1."""
+    """Score of unlike venues or streets when a city is not known. Unit: score; 0 to 1; default 0."""
     unknown_city_alike_score: _builtins.float
     """Score of alike venues or streets when a city is not known. Unit: score; 0 to 1; default 0.9."""
     other_city_score: _builtins.float
@@ -368,6 +370,14 @@ class Geo(_message.Message):
     """Score of two cities with unlike venues or streets. Unit: score; 0 to 1; default 0."""
     other_city_alike_score: _builtins.float
     """Score of two cities with alike venues or streets. Unit: score; 0 to 1; default 0.3."""
+    common_title_factor: _builtins.float
+    """Factor where no venue is known, under a title that a source has at several of a city. Unit:
+    score; 0 to 1; default 0.4.
+    """
+    common_title_likeness: _builtins.float
+    """Likeness of venues or streets that is needed to count at all under such a title. Unit: score;
+    0 to 1; default 0.4.
+    """
     def __init__(
         self,
         *,
@@ -390,11 +400,17 @@ class Geo(_message.Message):
         other_city_score: _builtins.float | None = ...,
         other_city_unlike_score: _builtins.float | None = ...,
         other_city_alike_score: _builtins.float | None = ...,
+        common_title_factor: _builtins.float | None = ...,
+        common_title_likeness: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_distance_km", b"_max_distance_km", "_min_confidence", b"_min_confidence", "_neutral_score", b"_neutral_score", "_other_city_alike_score", b"_other_city_alike_score", "_other_city_score", b"_other_city_score", "_other_city_unlike_score", b"_other_city_unlike_score", "_same_city_score", b"_same_city_score", "_same_city_unlike_score", b"_same_city_unlike_score", "_same_city_unlike_twice_score", b"_same_city_unlike_twice_score", "_street_floor", b"_street_floor", "_unknown_city_alike_score", b"_unknown_city_alike_score", "_unknown_city_unlike_score", b"_unknown_city_unlike_score", "_unlike_venue_score", b"_unlike_venue_score", "_venue_ceiling", b"_venue_ceiling", "_venue_floor", b"_venue_floor", "_venue_match_distance_km", b"_venue_match_distance_km", "_venue_mismatch_factor", b"_venue_mismatch_factor", "_venue_word_sets_share", b"_venue_word_sets_share", "_venue_words_share", b"_venue_words_share", "max_distance_km", b"max_distance_km", "min_confidence", b"min_confidence", "neutral_score", b"neutral_score", "other_city_alike_score", b"other_city_alike_score", "other_city_score", b"other_city_score", "other_city_unlike_score", b"other_city_unlike_score", "same_city_score", b"same_city_score", "same_city_unlike_score", b"same_city_unlike_score", "same_city_unlike_twice_score", b"same_city_unlike_twice_score", "street_floor", b"street_floor", "unknown_city_alike_score", b"unknown_city_alike_score", "unknown_city_unlike_score", b"unknown_city_unlike_score", "unlike_venue_score", b"unlike_venue_score", "venue_ceiling", b"venue_ceiling", "venue_floor", b"venue_floor", "venue_match_distance_km", b"venue_match_distance_km", "venue_mismatch_factor", b"venue_mismatch_factor", "venue_word_sets_share", b"venue_word_sets_share", "venue_words_share", b"venue_words_share"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_common_title_factor", b"_common_title_factor", "_common_title_likeness", b"_common_title_likeness", "_max_distance_km", b"_max_distance_km", "_min_confidence", b"_min_confidence", "_neutral_score", b"_neutral_score", "_other_city_alike_score", b"_other_city_alike_score", "_other_city_score", b"_other_city_score", "_other_city_unlike_score", b"_other_city_unlike_score", "_same_city_score", b"_same_city_score", "_same_city_unlike_score", b"_same_city_unlike_score", "_same_city_unlike_twice_score", b"_same_city_unlike_twice_score", "_street_floor", b"_street_floor", "_unknown_city_alike_score", b"_unknown_city_alike_score", "_unknown_city_unlike_score", b"_unknown_city_unlike_score", "_unlike_venue_score", b"_unlike_venue_score", "_venue_ceiling", b"_venue_ceiling", "_venue_floor", b"_venue_floor", "_venue_match_distance_km", b"_venue_match_distance_km", "_venue_mismatch_factor", b"_venue_mismatch_factor", "_venue_word_sets_share", b"_venue_word_sets_share", "_venue_words_share", b"_venue_words_share", "common_title_factor", b"common_title_factor", "common_title_likeness", b"common_title_likeness", "max_distance_km", b"max_distance_km", "min_confidence", b"min_confidence", "neutral_score", b"neutral_score", "other_city_alike_score", b"other_city_alike_score", "other_city_score", b"other_city_score", "other_city_unlike_score", b"other_city_unlike_score", "same_city_score", b"same_city_score", "same_city_unlike_score", b"same_city_unlike_score", "same_city_unlike_twice_score", b"same_city_unlike_twice_score", "street_floor", b"street_floor", "unknown_city_alike_score", b"unknown_city_alike_score", "unknown_city_unlike_score", b"unknown_city_unlike_score", "unlike_venue_score", b"unlike_venue_score", "venue_ceiling", b"venue_ceiling", "venue_floor", b"venue_floor", "venue_match_distance_km", b"venue_match_distance_km", "venue_mismatch_factor", b"venue_mismatch_factor", "venue_word_sets_share", b"venue_word_sets_share", "venue_words_share", b"venue_words_share"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_distance_km", b"_max_distance_km", "_min_confidence", b"_min_confidence", "_neutral_score", b"_neutral_score", "_other_city_alike_score", b"_other_city_alike_score", "_other_city_score", b"_other_city_score", "_other_city_unlike_score", b"_other_city_unlike_score", "_same_city_score", b"_same_city_score", "_same_city_unlike_score", b"_same_city_unlike_score", "_same_city_unlike_twice_score", b"_same_city_unlike_twice_score", "_street_floor", b"_street_floor", "_unknown_city_alike_score", b"_unknown_city_alike_score", "_unknown_city_unlike_score", b"_unknown_city_unlike_score", "_unlike_venue_score", b"_unlike_venue_score", "_venue_ceiling", b"_venue_ceiling", "_venue_floor", b"_venue_floor", "_venue_match_distance_km", b"_venue_match_distance_km", "_venue_mismatch_factor", b"_venue_mismatch_factor", "_venue_word_sets_share", b"_venue_word_sets_share", "_venue_words_share", b"_venue_words_share", "max_distance_km", b"max_distance_km", "min_confidence", b"min_confidence", "neutral_score", b"neutral_score", "other_city_alike_score", b"other_city_alike_score", "other_city_score", b"other_city_score", "other_city_unlike_score", b"other_city_unlike_score", "same_city_score", b"same_city_score", "same_city_unlike_score", b"same_city_unlike_score", "same_city_unlike_twice_score", b"same_city_unlike_twice_score", "street_floor", b"street_floor", "unknown_city_alike_score", b"unknown_city_alike_score", "unknown_city_unlike_score", b"unknown_city_unlike_score", "unlike_venue_score", b"unlike_venue_score", "venue_ceiling", b"venue_ceiling", "venue_floor", b"venue_floor", "venue_match_distance_km", b"venue_match_distance_km", "venue_mismatch_factor", b"venue_mismatch_factor", "venue_word_sets_share", b"venue_word_sets_share", "venue_words_share", b"venue_words_share"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_common_title_factor", b"_common_title_factor", "_common_title_likeness", b"_common_title_likeness", "_max_distance_km", b"_max_distance_km", "_min_confidence", b"_min_confidence", "_neutral_score", b"_neutral_score", "_other_city_alike_score", b"_other_city_alike_score", "_other_city_score", b"_other_city_score", "_other_city_unlike_score", b"_other_city_unlike_score", "_same_city_score", b"_same_city_score", "_same_city_unlike_score", b"_same_city_unlike_score", "_same_city_unlike_twice_score", b"_same_city_unlike_twice_score", "_street_floor", b"_street_floor", "_unknown_city_alike_score", b"_unknown_city_alike_score", "_unknown_city_unlike_score", b"_unknown_city_unlike_score", "_unlike_venue_score", b"_unlike_venue_score", "_venue_ceiling", b"_venue_ceiling", "_venue_floor", b"_venue_floor", "_venue_match_distance_km", b"_venue_match_distance_km", "_venue_mismatch_factor", b"_venue_mismatch_factor", "_venue_word_sets_share", b"_venue_word_sets_share", "_venue_words_share", b"_venue_words_share", "common_title_factor", b"common_title_factor", "common_title_likeness", b"common_title_likeness", "max_distance_km", b"max_distance_km", "min_confidence", b"min_confidence", "neutral_score", b"neutral_score", "other_city_alike_score", b"other_city_alike_score", "other_city_score", b"other_city_score", "other_city_unlike_score", b"other_city_unlike_score", "same_city_score", b"same_city_score", "same_city_unlike_score", b"same_city_unlike_score", "same_city_unlike_twice_score", b"same_city_unlike_twice_score", "street_floor", b"street_floor", "unknown_city_alike_score", b"unknown_city_alike_score", "unknown_city_unlike_score", b"unknown_city_unlike_score", "unlike_venue_score", b"unlike_venue_score", "venue_ceiling", b"venue_ceiling", "venue_floor", b"venue_floor", "venue_match_distance_km", b"venue_match_distance_km", "venue_mismatch_factor", b"venue_mismatch_factor", "venue_word_sets_share", b"venue_word_sets_share", "venue_words_share", b"venue_words_share"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__common_title_factor: _TypeAlias = _typing.Literal["common_title_factor"]  # noqa: Y015
+    _WhichOneofArgType__common_title_factor: _TypeAlias = _typing.Literal["_common_title_factor", b"_common_title_factor"]  # noqa: Y015
+    _WhichOneofReturnType__common_title_likeness: _TypeAlias = _typing.Literal["common_title_likeness"]  # noqa: Y015
+    _WhichOneofArgType__common_title_likeness: _TypeAlias = _typing.Literal["_common_title_likeness", b"_common_title_likeness"]  # noqa: Y015
     _WhichOneofReturnType__max_distance_km: _TypeAlias = _typing.Literal["max_distance_km"]  # noqa: Y015
     _WhichOneofArgType__max_distance_km: _TypeAlias = _typing.Literal["_max_distance_km", b"_max_distance_km"]  # noqa: Y015
     _WhichOneofReturnType__min_confidence: _TypeAlias = _typing.Literal["min_confidence"]  # noqa: Y015
@@ -433,6 +449,10 @@ class Geo(_message.Message):
     _WhichOneofArgType__venue_word_sets_share: _TypeAlias = _typing.Literal["_venue_word_sets_share", b"_venue_word_sets_share"]  # noqa: Y015
     _WhichOneofReturnType__venue_words_share: _TypeAlias = _typing.Literal["venue_words_share"]  # noqa: Y015
     _WhichOneofArgType__venue_words_share: _TypeAlias = _typing.Literal["_venue_words_share", b"_venue_words_share"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__common_title_factor) -> _WhichOneofReturnType__common_title_factor | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__common_title_likeness) -> _WhichOneofReturnType__common_title_likeness | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_distance_km) -> _WhichOneofReturnType__max_distance_km | None: ...
     @_typing.overload

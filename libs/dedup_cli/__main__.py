@@ -1,36 +1,48 @@
 """The `event-dedup` command."""
 
 import io
+import pkgutil
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from dedup_cli import (
-    admin_commands,
-    config_commands,
-    dedup_commands,
-    demo,
-    evaluate_command,
-    explain_command,
-    preview_command,
-    replay_command,
-    tune_command,
-)
+COMMANDS = {
+    "dedup": "dedup_commands:APP",
+    "evaluate": "evaluate_command:APP",
+    "explain": "explain_command:APP",
+    "preview": "preview_command:APP",
+    "tune": "tune_command:APP",
+    "replay": "replay_command:APP",
+    "demo": "demo:APP",
+    "config": "admin_commands:APP",
+    "audit": "admin_commands:AUDIT",
+}
 
-APP = typer.Typer(
-    help="Find which event listings are the same event; change how they are matched.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
-APP.add_typer(config_commands.APP, name="config")
-APP.add_typer(admin_commands.AUDIT, name="audit")
-APP.command("dedup")(dedup_commands.dedup)
-APP.command("evaluate")(evaluate_command.evaluate)
-APP.command("explain")(explain_command.explain)
-APP.command("preview")(preview_command.preview)
-APP.command("tune")(tune_command.tune)
-APP.command("replay")(replay_command.replay)
-APP.command("demo")(demo.demo)
+
+class _Group(TyperGroup):
+    """Loads a command when it is asked for: settings are read without the engine's libraries."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = dict.fromkeys(COMMANDS, TyperCommand(name=None))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        app = pkgutil.resolve_name(f"dedup_cli.{COMMANDS[cmd_name]}")
+        command = typer.main.get_command(app)
+        command.name = cmd_name
+        return command
+
+
+APP = typer.Typer(cls=_Group, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@APP.callback()
+def _about() -> None:
+    """Find which event listings are the same event; change how they are matched."""
 
 
 def main() -> None:

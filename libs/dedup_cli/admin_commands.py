@@ -28,7 +28,7 @@ from dedup_cli.console import FAILED, OUT, explained, fail
 from dedup_cli.credentials import with_credentials
 from dedup_rpc.client import AdminClient, AuditEvent, BatchStats, Clients, Credentials
 
-AUDIT = typer.Typer(help="Read and check who did what.", no_args_is_help=True)
+AUDIT = typer.Typer(help="Read and check who did what.", no_args_is_help=True, add_completion=False)
 AUDIT_SECONDS = 60.0
 STDIN = Path("-")
 

@@ -26,7 +26,7 @@ from dedup_rpc.client import (
     WatchState,
 )
 
-APP = typer.Typer(help="Read and change the settings.", no_args_is_help=True)
+APP = typer.Typer(help="Read and change the settings.", no_args_is_help=True, add_completion=False)
 
 Address = Annotated[
     str, typer.Option("--address", envvar="EVENT_DEDUP_CONFIG", help="ConfigService, host:port.")

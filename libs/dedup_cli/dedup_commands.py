@@ -17,12 +17,15 @@ from dedup_cli.sources import Matcher, People, Settings, pair_at
 from dedup_rpc.channel import Credentials
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 
+APP = typer.Typer(add_completion=False)
+
 Files = Annotated[
     list[Path], typer.Argument(exists=True, dir_okay=False, help=".json, .jsonl or .parquet")
 ]
 Out = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")]
 
 
+@APP.command()
 @with_credentials
 def dedup(
     files: Files,

@@ -26,11 +26,14 @@ from dedup_rpc.channel import connect
 from dedup_rpc.client import ConfigClient
 from matcher_service.engine.evaluation import evaluate
 
+APP = typer.Typer(add_completion=False)
+
 START_SECONDS = 30
 SHOWN = 8
 NEW_HIGH = 0.65
 
 
+@APP.command()
 def demo(
     examples: Annotated[
         Path, typer.Argument(exists=True, file_okay=False, help="Folder with listings/.")

@@ -22,9 +22,12 @@ from matcher_service.engine import evaluation
 from matcher_service.engine.blocked import Blocked, blocked, silent
 from matcher_service.engine.evaluation import Rates
 
+APP = typer.Typer(add_completion=False)
+
 Clusters = dict[str, str]
 
 
+@APP.command()
 def evaluate(
     folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Results.")],
     labels: Annotated[

@@ -18,10 +18,13 @@ from dedup_rpc.channel import Credentials, connect
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 from eventdedup.matcher.v1.matcher_service_pb2_grpc import MatcherServiceStub
 
+APP = typer.Typer(add_completion=False)
+
 PAIR = 2
 Titles = Mapping[str, str]
 
 
+@APP.command()
 @with_credentials
 def explain(
     listings: Annotated[

@@ -23,10 +23,13 @@ from dedup_model.errors import invalid
 from dedup_rpc.channel import Credentials
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 
+APP = typer.Typer(add_completion=False)
+
 COUNTS = ("events", "merged_events", "largest_cluster", "needs_review", "matches", "ambiguous")
 MAX_EXAMPLES = 10_000
 
 
+@APP.command()
 @with_credentials
 def preview(
     assignments: Annotated[list[str] | None, typer.Argument(help="path=value ...")] = None,

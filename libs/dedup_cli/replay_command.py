@@ -23,9 +23,12 @@ from dedup_model.release import release
 from dedup_rpc.channel import Credentials
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 
+APP = typer.Typer(add_completion=False)
+
 NO_REASON = "yet settings, engine, release and verdicts are those of the receipt"
 
 
+@APP.command()
 @with_credentials
 def replay(
     receipt: Annotated[

@@ -28,7 +28,10 @@ from matcher_service.engine.evaluation import Rates
 from matcher_service.engine.pipeline import ENGINE_VERSION
 from matcher_service.engine.tuning import FOLDS, Tuning, proposal, tuned
 
+APP = typer.Typer(add_completion=False)
 
+
+@APP.command()
 @with_credentials
 def tune(
     files: Annotated[list[str] | None, typer.Argument(help="Listings.")] = None,

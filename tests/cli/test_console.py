@@ -1,10 +1,14 @@
-"""Errors of calls as sentences."""
+"""Commands as they are found, and errors of calls as sentences."""
 
 import socket
+import subprocess
+import sys
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
+from dedup_cli.__main__ import APP, COMMANDS
 from dedup_cli.console import explained
 from dedup_rpc.channel import connect
 from eventdedup.config.v1 import config_service_pb2 as pb
@@ -33,3 +37,27 @@ def test_what_is_no_address_is_named(
     with connect(address) as channel, pytest.raises(typer.Exit), explained(address):
         ConfigServiceStub(channel).GetConfig(pb.GetConfigRequest(), timeout=5)
     assert words in capsys.readouterr().err
+
+
+def test_settings_are_read_without_the_libraries_of_the_engine():
+    asked = (
+        "from dedup_cli.__main__ import APP, sys;"
+        "APP(['config', 'get', '--help'], standalone_mode=False); print('numpy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert "Show what holds" in done.stdout
+    assert done.stdout.endswith("False\n")
+
+
+@pytest.mark.parametrize("asked", [(), ("config",), ("demo",)])
+def test_help_names_what_can_be_asked(asked: tuple[str, ...]):
+    shown = CliRunner().invoke(APP, [*asked, "--help"]).stdout
+    assert "--help" in shown
+    assert ("--install-completion" in shown) == (not asked)
+    assert all(name in shown for name in COMMANDS) == (not asked)
+
+
+def test_a_mistyped_command_gets_a_proposal():
+    done = CliRunner().invoke(APP, ["confg"])
+    assert done.exit_code == 2
+    assert "Did you mean 'config'?" in done.output

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import grpc
 
+from dedup_rpc import core_threads
 from dedup_rpc.address import is_local
 from dedup_rpc.bearer import AioToken, BlockingToken, TokenPlugin, UnusableCredentials, read_token
 from dedup_rpc.variables import path
@@ -120,6 +121,7 @@ def connect(address: str, credentials: Credentials = ANONYMOUS, more: Options = 
     Raises `UnusableCredentials` or OSError when the credentials cannot be used.
     """
     credentials.require_usable(address)
+    core_threads.keep()
     options = (*credentials.options(), *more)
     if credentials.ca_file:
         return grpc.secure_channel(address, credentials.channel_credentials(), options)
@@ -136,6 +138,7 @@ def connect_aio(
     Raises `UnusableCredentials` or OSError when the credentials cannot be used.
     """
     credentials.require_usable(address)
+    core_threads.keep()
     options = (*credentials.options(), *more)
     if credentials.ca_file:
         return grpc.aio.secure_channel(address, credentials.channel_credentials(), options)

@@ -13,6 +13,8 @@ from typing import Any
 
 import grpc
 
+from dedup_rpc import core_threads
+
 LOG = logging.getLogger("event_dedup.server")
 BIND_TRIES, BIND_PAUSE_SECONDS = 100, 0.05
 DRAIN_SECONDS = 15 * 60.0
@@ -35,6 +37,7 @@ class Listener:
 
         Raises OSError when the address is taken or not to be bound.
         """
+        core_threads.keep()
         bound = self._bind(address)
         self._guarding = asyncio.create_task(self._listen_on(bound, await self._taking_calls()))
         return bound

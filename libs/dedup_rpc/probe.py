@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from dedup_rpc import core_threads
+
 SECONDS = 3.0
 _ANY = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104
 
@@ -32,6 +34,7 @@ def health_address(variables: Mapping[str, str], prefix: str) -> str | None:
 
 def health(address: str, seconds: float = SECONDS) -> str:
     """Return `SERVING`, `NOT_SERVING`, or the status of the call when nobody answers."""
+    core_threads.keep()
     with grpc.insecure_channel(address) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         try:

@@ -228,5 +228,6 @@ async def test_calls_that_ended_in_any_way_leave_nothing_behind() -> None:
         await refusal(caller.unary("Echo", ""))
         await eventually(lambda: not any(one.running for one in made.counts.methods.values()))
     ended = made.counts.methods["/t.T/Wait"].ended
-    assert ended == {"DEADLINE_EXCEEDED": 2}
+    # a client's reset may come before its deadline has passed on this side
+    assert ended in ({"DEADLINE_EXCEEDED": 2}, {"DEADLINE_EXCEEDED": 1, "CANCELLED": 1})
     assert made.counts.refused == {"UNAUTHENTICATED": 1}

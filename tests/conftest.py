@@ -1,0 +1,19 @@
+"""What holds for all tests."""
+
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+LONG = ("docs", "upgrade", "reliability", "e2e", "security")
+"""Folders of experiments that take seconds each, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put long tests first, so that no worker is left with one of them at the end."""
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    folder = item.path.relative_to(TESTS).parts[0]
+    return LONG.index(folder) if folder in LONG else len(LONG)

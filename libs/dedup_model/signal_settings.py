@@ -56,7 +56,7 @@ class Geo(Section):
     )
     other_city_alike_score: Number = score(0.3, "Score of two cities with alike venues or streets.")
     common_title_factor: Number = score(
-        0.4, "Factor where no venue is known, under a title that a source has at several of a city."
+        0.2, "Factor where no venue is known, under a title that a source has at several of a city."
     )
     common_title_likeness: Number = score(
         0.4, "Likeness of venues or streets that is needed to count at all under such a title."

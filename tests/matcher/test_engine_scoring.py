@@ -193,7 +193,7 @@ def among_churches(one: str, other: str) -> Signals:
 
 @pytest.mark.parametrize(
     ("one", "other", "expected"),
-    [("a", "c", 1.0), ("a", "d", 0.0), ("a", "e", 0.2), ("f", "g", 0.45), ("f", "h", 0.75)],
+    [("a", "c", 1.0), ("a", "d", 0.0), ("a", "e", 0.1), ("f", "g", 0.45), ("f", "h", 0.75)],
 )
 def test_under_a_title_at_several_venues_of_a_city_the_venue_has_to_tell(
     one: str, other: str, expected: float

@@ -372,7 +372,7 @@ class Geo(_message.Message):
     """Score of two cities with alike venues or streets. Unit: score; 0 to 1; default 0.3."""
     common_title_factor: _builtins.float
     """Factor where no venue is known, under a title that a source has at several of a city. Unit:
-    score; 0 to 1; default 0.4.
+    score; 0 to 1; default 0.2.
     """
     common_title_likeness: _builtins.float
     """Likeness of venues or streets that is needed to count at all under such a title. Unit: score;

@@ -101,7 +101,7 @@ def parse(text: str) -> dict[str, Any]:
         raise invalid("file", "YAML_TOO_LARGE", f"larger than {MAX_BYTES} bytes")
     text = text.removeprefix("\ufeff")
     try:
-        document = yaml.load(text, Loader=_Loader)  # noqa: S506
+        document = _document(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise _syntax(mark.line if mark else 0) from None
@@ -112,6 +112,17 @@ def parse(text: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise invalid("file", "YAML_TOP", "the top of the file must be a mapping")
     return document
+
+
+def _document(text: str) -> Any:
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    except (ValueError, OverflowError):
+        # the scanner makes characters and versions of numbers that are none: "\UFFFFFFFF"
+        raise _syntax(loader.line) from None
+    finally:
+        loader.dispose()
 
 
 def _syntax(line: int) -> InvalidRequest:

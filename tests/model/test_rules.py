@@ -302,7 +302,7 @@ def test_a_flood_of_violations_is_refused_in_a_moment(document: dict):
     [
         lambda value: value,
         lambda value: value + "\x00",
-        lambda value: f"AIzaSyD-9tSrke72PouQMnMX-{value}",
+        lambda value: f"AIza0123456789-abcdefghijk-{value}",
         lambda value: value * 50,
         lambda value: [value, {value: value}],
         lambda value: {value: value},

@@ -11,8 +11,8 @@ from dedup_model.text_rules import fold_category, is_category_key, shown_name, t
 calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 SECRETS = {
-    "google": "AIzaSyD-9tSrke72PouQMnMX-a7eZSW0jkFMBWY",
-    "google in a sentence": "use AIzaSyD-9tSrke72PouQMnMX-a7eZSW0jkFMBWY here",
+    "google": "AIza0123456789-abcdefghijklmnopqrst_UVW",
+    "google in a sentence": "use AIza0123456789-abcdefghijklmnopqrst_UVW here",
     "openai": "sk-proj-abcdefghijklmnopqrstuv",
     "pem": "-----BEGIN PRIVATE KEY-----",
     "fernet": "gAAAAABmZ0123456789abcdefghij",

@@ -9,6 +9,13 @@ folder=$1
 command=${2:-config-service}
 days=90
 
+# Work goes on in another folder, where a path like .venv/bin/config-service leads nowhere.
+command=$(command -v "$command") || { echo "make-secrets.sh: there is no command ${2:-config-service}" >&2; exit 1; }
+case $command in
+/*) ;;
+*) command=$PWD/$command ;;
+esac
+
 # Containers run as another user and must read these files, so the folder is what keeps others out.
 umask 077
 mkdir "$folder"

@@ -118,9 +118,15 @@ def _authorization(metadata: Any) -> tuple[str, ...]:
 
 
 def _names(context: Context) -> tuple[str, ...]:
-    """Return the names in the certificate that TLS checked."""
-    names = context.auth_context().get("x509_subject_alternative_name", ())
-    return tuple(map(_text, names))
+    """Return the URI and DNS names in the certificate that TLS checked.
+
+    A name of another kind counts for nothing, nor does one that has the form of the other kind: who
+    issues certificates for mail addresses does not check that they are no URIs.
+    """
+    shown = context.auth_context()
+    uris = (_text(name) for name in shown.get("peer_uri", ()))
+    hosts = (_text(name) for name in shown.get("peer_dns", ()))
+    return *(n for n in uris if ":" in n), *(n for n in hosts if ":" not in n)
 
 
 def _no_names(_: Context) -> tuple[str, ...]:

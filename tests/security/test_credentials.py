@@ -1,6 +1,7 @@
 """What a caller may show over a real TLS connection, and every way to be refused."""
 
 from dataclasses import replace
+from ipaddress import ip_address
 
 import grpc
 import pytest
@@ -47,8 +48,24 @@ async def test_a_uri_or_dns_name_of_a_client_certificate_is_a_principal(
         ([x509.DNSName("*.internal")], ["matcher.internal"]),
         ([x509.DNSName("x.matcher.internal")], ["matcher.internal"]),
         ([uri("m"), uri("n")], [uri("m").value, uri("n").value]),
+        ([x509.RFC822Name("matcher.internal")], ["matcher.internal"]),
+        ([x509.RFC822Name(uri("m").value)], [uri("m").value]),
+        ([x509.DNSName(uri("m").value)], [uri("m").value]),
+        ([x509.UniformResourceIdentifier("matcher.internal")], ["matcher.internal"]),
+        ([x509.IPAddress(ip_address("10.0.0.9"))], ["10.0.0.9"]),
     ],
-    ids=["common name alone", "another name", "wildcard", "below a name", "two URIs"],
+    ids=[
+        "common name alone",
+        "another name",
+        "wildcard",
+        "below a name",
+        "two URIs",
+        "mail",
+        "mail like a URI",
+        "host like a URI",
+        "URI like a host",
+        "address",
+    ],
 )
 async def test_other_names_of_a_client_certificate_are_nobody(
     config_service, mutual, authority, principals, channel, trusting, refusal, names, identities

@@ -11,6 +11,7 @@ from config_service.edits import Import
 from config_service.feed import Feed
 from config_service.request_meta import claim, meta
 from config_service.store import Store
+from config_service.turns import Turns
 from config_service.writers import Writers
 from dedup_model import strict_yaml
 from dedup_model.errors import invalid
@@ -20,6 +21,8 @@ from eventdedup.config.v1 import config_admin_service_pb2 as pb
 from eventdedup.config.v1.config_admin_service_pb2_grpc import ConfigAdminServiceServicer
 
 MAX_REWRAPPED = 100_000
+AT_ONCE = 1
+"""Checks of the whole audit log, and long texts that are read: each keeps a thread for seconds."""
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
@@ -28,6 +31,7 @@ class AdminServicer(ConfigAdminServiceServicer):
 
     def __init__(self, store: Store, feed: Feed, writers: Writers) -> None:
         self._store, self._feed, self._writers = store, feed, writers
+        self._checks, self._readings = Turns(feed, AT_ONCE), Turns(feed, AT_ONCE)
 
     async def GetKeyringStatus(
         self, request: pb.GetKeyringStatusRequest, context: Context
@@ -84,7 +88,7 @@ class AdminServicer(ConfigAdminServiceServicer):
         if request.known_sequence < 0:
             raise invalid("known_sequence", "RANGE", "0 or more")
         known = Known(request.known_sequence, request.known_mac)
-        verdict = await self._feed.run_blocking(self._store.verify_audit, known)
+        verdict = await self._checks.run(self._store.verify_audit, known)
         return pb.VerifyAuditResponse(
             intact=not verdict.findings,
             events=verdict.events,
@@ -114,7 +118,7 @@ class AdminServicer(ConfigAdminServiceServicer):
         """Make the overrides those of a YAML text."""
         refuse_unknown_fields(request)
         # reading a long text takes a second, for which other callers would wait
-        document = await self._feed.run_blocking(strict_yaml.parse, request.yaml)
+        document = await self._readings.run(strict_yaml.parse, request.yaml)
         edit = Import(document, meta(request))
         before, after = await self._writers.apply(
             edit, claim(request), validate_only=request.validate_only

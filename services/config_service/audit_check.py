@@ -93,6 +93,8 @@ class Check:
             self._compacted = row.revision
         if row.action == "new-epoch":
             self._new_epoch_at = row.at
+        elif "record" in facts:
+            self._new_epoch_at = ""
         if "secret_record" in facts:
             self._secrets[facts.get("secret", "")] = facts["secret_record"]
         if "record" in facts:
@@ -118,7 +120,7 @@ class Check:
         row = self._log.connection.execute(query).first()
         if row and self._head.updated_by != row.author:
             yield "the head's author is not its revision's"
-        if row and self._head.updated_at != max(row.created_at, self._new_epoch_at):
+        if row and self._head.updated_at != (self._new_epoch_at or row.created_at):
             yield "the head's time is not its revision's"
 
     def _history(self) -> Iterator[str]:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 BUSY_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 10
+SILENT_SECONDS = 10
 POOL_SIZE = 10
 OLDEST_POSTGRESQL = 150000
 _FULL = 2
@@ -24,12 +25,14 @@ class DatabaseError(Exception):
     """A database that cannot be used as it is; the message says what to do."""
 
 
-def parse_url(text: str) -> URL:
+def parse_url(given: str) -> URL:
     """Return the URL of a SQLite file or a PostgreSQL database; raises `DatabaseError`."""
     try:
-        url = make_url(text)
-    except ArgumentError:
-        raise DatabaseError("the database URL is malformed; use sqlite:///PATH") from None
+        url = make_url(given)
+    except (ArgumentError, ValueError):
+        # a password with `@` and `:` in clear is taken for a port, and the error would show it
+        text = "the database URL is malformed; use sqlite:///PATH, and %40 for @ in a password"
+        raise DatabaseError(text) from None
     if url.drivername in _POSTGRESQL and url.database:
         return url.set(drivername="postgresql+psycopg")
     if url.drivername not in _SQLITE or not url.database or url.database == ":memory:":
@@ -46,7 +49,8 @@ def open_database(url: URL) -> Engine:
     """Return an engine whose every connection is checked to be durable.
 
     SQLite: WAL with `synchronous=FULL`. PostgreSQL: version 15 or newer, `fsync` on, and
-    `synchronous_commit=on` whatever role or database say; at most POOL_SIZE connections.
+    `synchronous_commit=on` whatever role or database say; at most POOL_SIZE connections, each given
+    up when its path is dead for some SILENT_SECONDS. What else the URL sets for libpq holds.
     """
     if sqlite_path(url):
         engine = create_engine(
@@ -62,7 +66,7 @@ def open_database(url: URL) -> Engine:
         max_overflow=0,
         pool_timeout=BUSY_TIMEOUT_SECONDS,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": BUSY_TIMEOUT_SECONDS, "options": _POSTGRESQL_SETTINGS},
+        connect_args=_connect_args(url),
     )
     event.listen(engine, "connect", _durable_postgresql)
     return engine
@@ -77,6 +81,24 @@ _POSTGRESQL_SETTINGS = " ".join(
         "idle_in_transaction_session_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
     }.items()
 )
+
+
+_POSTGRESQL_PATH = {
+    "connect_timeout": BUSY_TIMEOUT_SECONDS,
+    "tcp_user_timeout": SILENT_SECONDS * 1000,
+    "keepalives_idle": SILENT_SECONDS // 2,
+    "keepalives_interval": 1,
+    "keepalives_count": SILENT_SECONDS // 2,
+}
+"""The kernel alone would wait a quarter of an hour for a host that is gone, and a thread with it."""
+
+
+def _connect_args(url: URL) -> dict[str, Any]:
+    """Return what libpq is told beside the URL: its own settings come last, and count."""
+    path = {name: value for name, value in _POSTGRESQL_PATH.items() if name not in url.query}
+    given = url.query.get("options", "")
+    options = given if isinstance(given, str) else " ".join(given)
+    return {**path, "options": f"{options} {_POSTGRESQL_SETTINGS}".lstrip()}
 
 
 @contextmanager

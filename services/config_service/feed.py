@@ -17,6 +17,10 @@ from dedup_model.errors import DedupError, StoreUnavailable
 from dedup_rpc.logs import where
 
 LOG = logging.getLogger("event_dedup.config.feed")
+WENT_BACK = (
+    "the store went back from revision %d to %d in one epoch: it was restored, or another server of"
+    " the database took over; run `config-service store new-epoch`"
+)
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -32,6 +36,8 @@ class Feed:
         self._waiters: set[asyncio.Future[None]] = set()
         self._reading, self._begun, self._completed = asyncio.Lock(), 0, 0
         self._looked = time.monotonic()
+        self.returns = 0
+        """How often the store went back within its epoch: numbers were then given out a second time."""
 
     @property
     def state(self) -> State:
@@ -51,10 +57,10 @@ class Feed:
         return await loop.run_in_executor(self._executor, lambda: work(*args, **kwargs))
 
     async def refresh(self) -> State:
-        """Read the store and wake watchers when the state is a newer one; returns the newest.
+        """Read the store and wake watchers when the state is another one; returns the newest.
 
-        Reads follow each other, so an older state never takes a newer one's place; who waits for
-        its turn shares the first read that begins after the call.
+        Reads follow each other, so one that was overtaken never takes a newer one's place; who waits
+        for its turn shares the first read that begins after the call.
         """
         asked = self._begun
         async with self._reading:
@@ -65,15 +71,14 @@ class Feed:
         return self.state
 
     def _take(self, found: State) -> None:
-        if self._is_newer(found):
-            self._state = found
-            self.wake()
-
-    def _is_newer(self, found: State) -> bool:
         old = self._state
-        if old is None or found.epoch != old.epoch:
-            return True
-        return found.revision.number > old.revision.number
+        if old is not None and found.stamp == old.stamp:
+            return
+        if old is not None and found.is_before(old):
+            self.returns += 1
+            LOG.error(WENT_BACK, old.revision.number, found.revision.number)
+        self._state = found
+        self.wake()
 
     async def changed(self, seen: State, seconds: float) -> bool:
         """Wait for a wake-up, at most `seconds`; tells whether the state is another one."""

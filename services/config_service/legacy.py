@@ -48,7 +48,7 @@ def _row(url: str) -> Any:
         engine = create_engine(url, hide_parameters=True)
         with engine.connect() as connection:
             row = connection.execute(query).first()
-    except (ArgumentError, NoSuchModuleError, DBAPIError, ImportError):
+    except (ArgumentError, NoSuchModuleError, DBAPIError, ImportError, ValueError):
         raise DatabaseError("no earlier system's config_settings table can be read there") from None
     if row is None:
         raise DatabaseError("the earlier system's config_settings table has no row with id 1")

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import grpc
@@ -25,14 +26,20 @@ from config_service.store import Store
 from config_service.watches import Watches
 from config_service.writers import Writers
 from dedup_model import tree
-from dedup_model.errors import ReplicaBehind, RevisionCompacted, RevisionNotFound
+from dedup_model.errors import (
+    LimitExceeded,
+    ReplicaBehind,
+    RevisionCompacted,
+    RevisionNotFound,
+)
 from dedup_rpc.guard import caller
 from dedup_rpc.wire import refuse_unknown_fields
 from eventdedup.config.v1 import config_service_pb2 as pb
 from eventdedup.config.v1.config_service_pb2_grpc import ConfigServiceServicer
 
 LOG = logging.getLogger("event_dedup.config")
-MAX_WAIT_SECONDS = 10.0
+MAX_WAIT_SECONDS, MAX_WAITING = 10.0, 500
+"""For a revision; who waits counts among the calls at once, so not all of them may wait."""
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -42,8 +49,8 @@ class Servicer(ConfigServiceServicer):
 
     def __init__(self, store: Store, feed: Feed, writers: Writers, watches: Watches) -> None:
         self._store, self._feed, self._writers = store, feed, writers
-        self._watches = watches
-        self._serialised: dict[Any, tuple[tuple[str, int], bytes]] = {}
+        self._watches, self._waiting = watches, 0
+        self._serialised: dict[Any, tuple[State, bytes]] = {}
 
     async def GetConfig(  # type: ignore[override]
         self, request: pb.GetConfigRequest, context: Context
@@ -189,10 +196,10 @@ class Servicer(ConfigServiceServicer):
 
     def _head_bytes(self, make: Callable[[State, Revision], Message], state: State) -> bytes:
         """Return a message of the head, serialised once per revision."""
-        stamp, answer = self._serialised.get(make, (None, b""))
-        if stamp != state.stamp:
+        told, answer = self._serialised.get(make, (None, b""))
+        if told is not state:
             answer = make(state, state.revision).SerializeToString()
-            self._serialised[make] = state.stamp, answer
+            self._serialised[make] = state, answer
         return answer
 
     async def _drift(self, number: int, after: State) -> list[str]:
@@ -217,13 +224,24 @@ class Servicer(ConfigServiceServicer):
         state = self._feed.state
         left = min(context.time_remaining() or MAX_WAIT_SECONDS, MAX_WAIT_SECONDS)
         ends = time.monotonic() + left * 0.9
-        while _is_behind(state, request):
-            if time.monotonic() >= ends:
-                head = str(state.revision.number)
-                raise ReplicaBehind("this server has not seen that revision yet", head=head)
-            await self._feed.changed(state, ends - time.monotonic())
-            state = self._feed.state
+        with self._place_to_wait():
+            while _is_behind(state, request):
+                if time.monotonic() >= ends:
+                    head = str(state.revision.number)
+                    raise ReplicaBehind("this server has not seen that revision yet", head=head)
+                await self._feed.changed(state, ends - time.monotonic())
+                state = self._feed.state
         return state
+
+    @contextmanager
+    def _place_to_wait(self) -> Iterator[None]:
+        if self._waiting >= MAX_WAITING:
+            raise LimitExceeded("too many callers wait for a revision; try again")
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
 
 
 def _is_behind(state: State, request: pb.GetSnapshotRequest) -> bool:

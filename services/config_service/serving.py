@@ -91,11 +91,12 @@ async def _started(env: Env, held: contextlib.AsyncExitStack, options: Options) 
     add_gauges(telemetry, store, feed)
     certificate.add_gauge(telemetry.metrics, env.access.cert_file)
     telemetry.start()
+    upkeep = Upkeep(env, store, feed, serving)
+    held.push_async_callback(upkeep.leave)
+    await upkeep.announce()  # before the first write: a rotation waits for the replicas it knows
     healthy = store.keyring.problem is None
     address = await serving.start(env.address, env.access.health_address, healthy=healthy)
     LOG.info("listening on %s%s", address, "" if healthy else ", sealed")
-    upkeep = Upkeep(env, store, feed, serving)
-    held.push_async_callback(upkeep.leave)
     tasks = asyncio.create_task(feed.poll()), asyncio.create_task(upkeep.run())
     return ConfigServer(address, serving, feed, tasks, held)
 

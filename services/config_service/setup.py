@@ -112,9 +112,13 @@ def _migrated(url: URL) -> Engine:
     if path := database.sqlite_path(url):
         path.parent.mkdir(parents=True, exist_ok=True)
     engine = database.open_database(url)
-    with database.usable():
-        _require_ours(engine)
-        _upgrade(engine)
+    try:
+        with database.usable():
+            _require_ours(engine)
+            _upgrade(engine)
+    except Exception:
+        engine.dispose()
+        raise
     return engine
 
 
@@ -192,9 +196,10 @@ def _is_current(connection: Connection) -> bool:
 def _require_ours(engine: Engine) -> None:
     """Refuse to migrate a newer release's database and the tables of another system."""
     with engine.connect() as connection:
+        # before the version is read: another replica may make store and version in between
+        tables = inspect(connection).get_table_names()
         _require_known(connection)
-        versioned = MigrationContext.configure(connection).get_current_revision() is not None
-        if not versioned and inspect(connection).get_table_names():
+        if tables and MigrationContext.configure(connection).get_current_revision() is None:
             raise database.DatabaseError("the database holds the tables of another system")
 
 

@@ -32,6 +32,10 @@ class State:
         """Return epoch and revision number: equal stamps mean equal states."""
         return self.epoch, self.revision.number
 
+    def is_before(self, other: "State") -> bool:
+        """Tell whether this is an older state of the other's epoch."""
+        return self.epoch == other.epoch and self.revision.number < other.revision.number
+
     def secret(self, name: str) -> SecretStatus:
         """Return a secret's status by its known name."""
         return next(secret for secret in self.secrets if secret.name == name)

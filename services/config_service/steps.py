@@ -43,7 +43,7 @@ class Steps:
 
     def between(self, before: State, after: State) -> Seen:
         """Return a newer state for a watcher that was sent the one before."""
-        if before.epoch != after.epoch:
+        if before.epoch != after.epoch or after.is_before(before):
             return self.whole(after, resync=True)
         return self._once(("between", *before.stamp, *after.stamp), lambda: _step(before, after))
 
@@ -51,7 +51,7 @@ class Steps:
         """Return the revision after `after`, or the head as a resync when that one is gone."""
         number = after + 1
         key = ("following", head.epoch, number, *(secret.version for secret in head.secrets))
-        if seen := self._kept.get(key):
+        if seen := self._kept.get((self._feed.returns, *key)):
             return seen
         try:
             revision = await self._revision(head, number)
@@ -78,7 +78,8 @@ class Steps:
         if not read.cancelled():
             read.exception()  # nobody may be left to be told
 
-    def _once(self, key: Hashable, make: Callable[[], Seen]) -> Seen:
+    def _once(self, key: tuple[Hashable, ...], make: Callable[[], Seen]) -> Seen:
+        key = (self._feed.returns, *key)
         seen = self._kept.get(key)
         if seen is None:
             seen = self._kept[key] = make()

@@ -22,7 +22,7 @@ from config_service.audit import AuditEvent, AuditFilter, Entry
 from config_service.audit_check import MAX_FINDINGS, Check, Known, Verdict
 from config_service.cipher import KeyRing
 from config_service.clients import LIVE, Client
-from config_service.database import lock_store, transaction
+from config_service.database import DatabaseError, lock_store, transaction
 from config_service.idempotency import KEPT, Claim
 from config_service.keyring import Keyring
 from config_service.replicas import Replicas
@@ -162,7 +162,9 @@ class Store:
                 for client in self._clients(opened)
                 if client.report.epoch == head.epoch and client.reported_at > now - LIVE
             ]
-            old = opened.newest_before(now - max(retention.age, KEPT + timedelta(hours=1)))
+            # the first answer of the last day begins from the revision that held before it
+            shown = opened.newest_before(now - KEPT - timedelta(hours=1))
+            old = min(opened.newest_before(now - retention.age), shown - 1)
             through = retention.through(head.revision, old, [n for n in applied if n])
             return opened.compact(through, author, now)
 
@@ -250,6 +252,6 @@ class Store:
         try:
             with transaction(self._engine, writes=writes) as connection:
                 yield connection
-        except (DBAPIError, PoolTimeoutError) as error:
+        except (DBAPIError, PoolTimeoutError, DatabaseError) as error:
             kind = type(getattr(error, "orig", None) or error).__name__
             raise StoreUnavailable("the settings store does not answer", kind=kind) from None

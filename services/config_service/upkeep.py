@@ -44,7 +44,7 @@ class Upkeep:
         await self._feed.run_blocking(keyring.look, self._store)
         if self._sealed and not keyring.problem:
             await self._unseal()
-        await self._announce(keyring.held)
+        await self.announce()
         if not keyring.problem and time.monotonic() - self._compacted > COMPACT_SECONDS:
             self._compacted = time.monotonic()
             await self._feed.run_blocking(self._store.compact, self._env.retention, AUTHOR)
@@ -56,8 +56,9 @@ class Upkeep:
         self._sealed = False
         LOG.info("unsealed")
 
-    async def _announce(self, key_ids: tuple[str, ...]) -> None:
-        when, said = self._announced
+    async def announce(self) -> None:
+        """Tell the other replicas which keys this one holds, if that is new or was long ago."""
+        (when, said), key_ids = self._announced, self._store.keyring.held
         if key_ids and (said != key_ids or time.monotonic() - when > ANNOUNCE_SECONDS):
             await self._feed.run_blocking(self._store.announce)
             self._announced = time.monotonic(), key_ids

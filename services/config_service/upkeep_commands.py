@@ -9,7 +9,7 @@ from pathlib import Path
 
 from config_service import setup
 from config_service.cipher import KeyRingError, new_key
-from config_service.database import DatabaseError
+from config_service.database import DatabaseError, parse_url, sqlite_path
 from config_service.edits import Import, Meta
 from config_service.env import Env
 from config_service.reset import archive
@@ -76,6 +76,10 @@ def author(command: str) -> str:
 
 
 def _with_store(env: Env, work: Callable[[Store], None]) -> None:
+    path = sqlite_path(parse_url(env.database_url))
+    if path and not path.exists():
+        # a server makes the file; to check a new one instead of a backup would prove nothing
+        raise DatabaseError(f"there is no store at {path}")
     opened = setup.open_store(env)
     try:
         opened.keyring.require()

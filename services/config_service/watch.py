@@ -110,7 +110,7 @@ class Watch:
         epoch = seen.epoch
         while True:
             state = self.feed.state
-            if state.epoch != epoch:
+            if state.epoch != epoch or state.revision.number < after:
                 yield self.steps.whole(state, resync=True)
                 epoch, after = state.epoch, state.revision.number
             elif after < state.revision.number:

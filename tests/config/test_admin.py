@@ -116,3 +116,13 @@ async def test_of_importers_with_one_etag_one_wins(client: Any, admin: Any) -> N
 
     codes = await asyncio.gather(*(take(number) for number in range(6)))
     assert sorted(code.name for code in codes) == ["ABORTED"] * 5 + ["OK"]
+
+
+async def test_long_texts_that_are_read_leave_threads_to_others(client: Any, admin: Any) -> None:
+    slow = pb.ImportConfigRequest(yaml=f"[{'1,' * 100_000}]", validate_only=True)
+    assert (await client.refused(admin.ImportConfig(slow))).reason == "YAML_TOP"
+    for _ in range(16):
+        with pytest.raises(grpc.aio.AioRpcError):
+            await admin.ImportConfig(slow, timeout=0.05)
+    page = await client.stub.ListRevisions(config_pb.ListRevisionsRequest(), timeout=5)
+    assert [shown.revision for shown in page.revisions] == [1]

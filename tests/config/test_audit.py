@@ -447,6 +447,17 @@ def test_a_log_without_an_end_is_not_gone_on_with(env: Env, sql: Sql) -> None:
     assert store.state().revision.number == 1
 
 
+@pytest.mark.parametrize("order", ["epoch first", "epoch last"])
+def test_a_clock_that_goes_back_about_a_new_epoch_is_no_finding(store: Store, order: str) -> None:
+    slow = Store(store._engine, store.keyring, lambda: utc_now() - timedelta(minutes=2))
+    edit = Update(Change({"geo": {"neutral_score": 0.4}}), Meta("ann"))
+    deeds = [lambda on: on.new_epoch("ann"), lambda on: on.apply(edit)]
+    first, last = deeds if order == "epoch first" else reversed(deeds)
+    first(store)
+    last(slow)
+    assert store.verify_audit().findings == ()
+
+
 def test_a_secret_put_back_to_a_value_of_an_abandoned_branch_is_found(env: Env, sql: Sql) -> None:
     """After a restore the same version may have had another value before; its token opens."""
     path = Path(env.database_url.removeprefix("sqlite:///"))

@@ -126,6 +126,19 @@ def test_verify_names_what_does_not_open_and_fails(run: Commands, filled: Env, s
 
 
 @pytest.mark.parametrize("words", [["keys", "status"], ["keys", "rewrap"], ["keys", "verify"],
+                                   ["store", "new-epoch"], ["store", "compact"],
+                                   ["load", "overrides.yaml"]])  # fmt: skip
+def test_a_mistyped_file_is_no_new_store_in_which_all_is_well(
+    run: Commands, ring: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "overrides.yaml").write_text("")
+    error = run("--database-url", "sqlite:///bakcup.db", *words, code=78)
+    assert error == "config-service: there is no store at bakcup.db\n"
+    assert not list(tmp_path.glob("bakcup*"))
+
+
+@pytest.mark.parametrize("words", [["keys", "status"], ["keys", "rewrap"], ["keys", "verify"],
                                    ["store", "new-epoch"], ["store", "compact"]])  # fmt: skip
 def test_a_command_without_a_ring_that_opens_the_store_is_refused(
     run: Commands, filled: Env, ring: Path, words: list[str], sql: Sql
@@ -171,7 +184,7 @@ def test_a_reset_keeps_the_old_store_aside_and_begins_a_new_one(
 ) -> None:
     lost, store_id = ring.read_text(), sql("SELECT store_id FROM config_settings")
     ring.write_text(new_key())
-    assert "78" not in run("keys", "status", code=78)
+    assert "lacks the key" in run("keys", "status", code=78)
     said = run("store", "reset", "--i-accept-loss")
     kept = next(
         path for path in tmp_path.glob("c.db.lost_*") if path.suffix not in ("-wal", "-shm")

@@ -56,8 +56,8 @@ def test_the_newest_stay_by_count(aged: Store) -> None:
 
 def test_the_young_stay_by_age(aged: Store) -> None:
     fill(aged, 3)
-    assert aged.compact(Retention(1, DAY), "ann") == 11
-    assert numbers(aged) == [12, 13, 14]
+    assert aged.compact(Retention(1, DAY), "ann") == 10
+    assert numbers(aged) == [11, 12, 13, 14]  # the first of them held in that day, too
 
 
 def test_nothing_goes_while_everything_is_young(aged: Store) -> None:
@@ -94,6 +94,14 @@ def test_what_the_answer_to_a_repeated_request_shows_stays_for_a_day(env: Env) -
     assert almost.compact(Retention(1, timedelta()), "ann") == 0
     assert almost.apply(edit, claim=claim) == first
     assert at(store, timedelta(hours=26)).compact(Retention(1, timedelta()), "ann") == 6
+
+
+def test_the_revision_that_such_an_answer_begins_from_stays_however_old(aged: Store) -> None:
+    claim = Claim("ann", str(uuid.uuid4()), b"content")
+    edit = Update(Change({"geo": {"neutral_score": 0.33}}), Meta("ann"))
+    first = aged.apply(edit, claim=claim)
+    assert aged.compact(Retention(1, timedelta()), "ann") == 10
+    assert aged.apply(edit, claim=claim) == first
 
 
 async def test_what_was_removed_is_out_of_range_everywhere(

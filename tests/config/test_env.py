@@ -90,6 +90,10 @@ WRONG: dict[str, tuple[list[str], dict[str, str], str]] = {
     "a bad port": (["serve", "--address", "127.0.0.1:nope"], {}, "cannot listen"),
     "another database": (["migrate"], {"CONFIG_DATABASE_URL": "mysql://h/d"}, "sqlite:///PATH"),
     "no URL": (["migrate"], {"CONFIG_DATABASE_URL": "nonsense"}, "sqlite:///PATH"),
+    "a password's signs": (
+        ["migrate"], {"CONFIG_DATABASE_URL": f"postgresql://u:a@b:{CANARY}@h/d"}, "malformed"),
+    "an earlier system's password": (
+        ["import-legacy", f"postgresql://u:a@b:{CANARY}@h/d"], {}, "no earlier system"),
     "a driver": (["migrate"], {"CONFIG_DATABASE_URL": "sqlite+no:///{}/x"}, "sqlite:///PATH"),
     "a directory": (["migrate"], {"CONFIG_DATABASE_URL": "sqlite:///{}"}, "config-service: "),
     "a file as directory": (
@@ -119,7 +123,9 @@ def test_a_wrong_start_ends_with_78_and_one_line(
     (tmp_path / "junk").write_bytes(b"no database at all " * 300)
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value.replace("{}", str(tmp_path)))
-    assert text in refused_start(arguments)
+    line = refused_start(arguments)
+    assert text in line
+    assert CANARY not in line
     assert store.state().revision.number == 1
 
 

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import grpc
+import pytest
 
 from config_service.store import Store
 from eventdedup.config.v1 import config_service_pb2 as pb
@@ -28,6 +29,38 @@ async def test_watchers_of_both_modes_get_one_whole_state_to_resync(
         assert (state.epoch, state.resync, state.revision.revision) == (new, True, 2)
         assert state.effective.thresholds.high == 0.8
     assert new != old
+
+
+async def test_a_store_put_back_without_a_new_epoch_is_served_as_it_is_and_told_loudly(
+    client: Any, sql: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else an update would be acknowledged and not be seen until the old number is passed."""
+    await client.update(HIGH)
+    (head,) = sql("SELECT revision, audit_head, updated_at, updated_by FROM config_settings")
+    (events,) = sql("SELECT max(sequence) FROM audit_events")
+    for value in (0.81, 0.82):
+        await client.update({"thresholds": {"high": value}})
+    watches = [
+        client.stub.WatchConfig(pb.WatchConfigRequest(mode=mode), timeout=10)
+        for mode in (pb.WATCH_MODE_LATEST, pb.WATCH_MODE_EVERY)
+    ]
+    assert [(await watch.read()).WhichOneof("event") for watch in watches] == ["state", "bookmark"]
+    assert (await client.effective())["thresholds"]["high"] == 0.82
+    sql("UPDATE config_settings SET (revision, audit_head, updated_at, updated_by) = (?, ?, ?, ?)",
+        *head)  # fmt: skip
+    sql("DELETE FROM config_revisions WHERE revision > 2")
+    sql("DELETE FROM audit_events WHERE sequence > ?", *events)
+    for watch in watches:
+        state = (await watch.read()).state
+        assert (state.resync, state.revision.revision) == (True, 2)
+    assert any("went back from revision 4 to 2" in said for said in caplog.messages)
+    for number, value in ((3, 0.83), (4, 0.84)):
+        assert (await client.update({"thresholds": {"high": value}})).revision.revision == number
+        assert (await client.effective())["thresholds"]["high"] == value
+        for watch in watches:
+            state = (await watch.read()).state
+            shown = state.revision.revision, state.effective.thresholds.high
+            assert (state.resync, *shown) == (False, number, value)
 
 
 async def test_an_etag_of_the_old_epoch_is_stale(client: Any, store: Store) -> None:

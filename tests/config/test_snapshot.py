@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import itertools
 import time
 from typing import Any
 
@@ -103,3 +104,26 @@ async def test_min_revision_counts_in_its_own_epoch_only(client: Any) -> None:
         request = pb.GetSnapshotRequest(known_epoch=epoch, min_revision=99)
         found = await client.stub.GetSnapshot(request, timeout=1)
         assert found.revision == 1
+
+
+async def test_those_who_wait_for_a_revision_leave_room_for_other_callers(
+    client: Any, server: Any, connect: Any
+) -> None:
+    epoch = (await client.get()).epoch
+    request = pb.GetSnapshotRequest(known_epoch=epoch, min_revision=99)
+    greedy = connect(server.address)
+    crowd = [asyncio.ensure_future(_refusal(greedy, request)) for _ in range(1000)]
+    ended = itertools.islice(asyncio.as_completed(crowd, timeout=30), 500)
+    assert {await refusal for refusal in ended} == {("RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED")}
+    assert (await client.stub.GetConfig(pb.GetConfigRequest(), timeout=30)).revision.revision == 1
+    assert sum(waiting.done() for waiting in crowd) == 500
+    await client.update({"thresholds": {"high": 0.8}})
+    for waiting in crowd:
+        waiting.cancel()
+    await asyncio.gather(*crowd, return_exceptions=True)
+    assert (await _snapshot(client, known_epoch=epoch, min_revision=2)).revision == 2
+
+
+async def _refusal(client: Any, request: pb.GetSnapshotRequest) -> tuple[str, str]:
+    refused = await client.refused(client.stub.GetSnapshot(request, timeout=60))
+    return refused.code.name, refused.reason

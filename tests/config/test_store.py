@@ -1,16 +1,14 @@
-"""The store: durable, honest when it is locked, whole after `kill -9`."""
+"""The store: durable, and honest when it is locked."""
 
 import asyncio
 import contextlib
 import os
-import random
 import re
 import signal
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -197,44 +195,6 @@ def _serve(env: Env) -> tuple[subprocess.Popen[str], str]:
         if found := re.search(r"listening on ([\w.:/-]+)", line):
             return process, found[1]
     raise AssertionError("the service did not start")
-
-
-async def test_kill_9_loses_nothing_that_was_acknowledged(
-    env: Env, connect: Callable[[str], Any], tmp_path: Path
-) -> None:
-    acknowledged: dict[int, float] = {}
-    sent = 0
-    for cycle in range(10):
-        process, address = await asyncio.to_thread(_serve, env)
-        client = connect(address)
-
-        async def write(client: Any = client) -> None:
-            nonlocal sent
-            while True:
-                sent += 1
-                value = sent / 10_000
-                answer = await client.update({"geo": {"neutral_score": value}})
-                acknowledged[answer.revision.revision] = value
-
-        writers = [asyncio.create_task(write()) for _ in range(4)]
-        try:
-            await asyncio.sleep(random.uniform(0.05, 0.25))
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            assert process.stderr is not None
-            process.stderr.close()
-        ended = await asyncio.gather(*writers, return_exceptions=True)
-        codes = {error.code() for error in ended if isinstance(error, grpc.aio.AioRpcError)}
-        assert codes == {grpc.StatusCode.UNAVAILABLE}, cycle
-    store = setup.open_store(env)
-    found = {revision.number: revision for revision in store.page(None, 100_000)}
-    assert acknowledged
-    assert sorted(found) == list(range(1, store.stamp()[1] + 1))
-    for number, value in acknowledged.items():
-        effective = store.revision(number).layers.effective
-        assert effective["geo"]["neutral_score"] == value
-        assert tree.digest(effective) == found[number].digest
 
 
 async def test_sigterm_tells_watchers_to_go_and_ends_with_0(

@@ -1,4 +1,4 @@
-"""The feed: the newest state, read as seldom as possible and never replaced by an older one."""
+"""The feed: the newest state, read as seldom as possible and never overtaken by an older read."""
 
 import asyncio
 import logging
@@ -66,12 +66,29 @@ async def test_a_slow_read_of_an_older_epoch_does_not_undo_a_newer_one(
     assert feed.state.epoch == newer.epoch
 
 
-async def test_an_older_revision_is_never_shown_after_a_newer_one(
-    feed_of: Any, present: State
+async def test_a_store_that_went_back_is_shown_as_it_is_and_that_is_said(
+    feed_of: Any, present: State, caplog: pytest.LogCaptureFixture
 ) -> None:
     feed, _ = feed_of(lambda: later(present, 5), lambda: later(present, 3))
     await feed.refresh()
-    assert (await feed.refresh()).revision.number == present.revision.number + 5
+    assert not caplog.messages
+    assert (await feed.refresh()).revision.number == present.revision.number + 3
+    (said,) = caplog.messages
+    assert "new-epoch" in said
+
+
+async def test_a_read_that_was_given_up_never_takes_a_newer_ones_place(
+    feed_of: Any, present: State
+) -> None:
+    slow = threading.Event()
+    feed, _ = feed_of(lambda: slow.wait(5) and later(present, 1), lambda: later(present, 2))
+    given_up = asyncio.create_task(feed.refresh())
+    await asyncio.sleep(0.05)
+    given_up.cancel()
+    assert (await feed.refresh()).revision.number == present.revision.number + 2
+    slow.set()
+    await asyncio.sleep(0.05)
+    assert feed.state.revision.number == present.revision.number + 2
 
 
 async def test_many_who_ask_at_once_share_a_read_that_began_after_they_asked(

@@ -216,6 +216,23 @@ def test_four_migrations_of_an_old_store_at_once_adopt_it_once(env: Env, sql: Sq
         one.close()
 
 
+def test_a_reset_moves_no_table_of_another_system(
+    env: Env, sql: Sql, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    setup.migrate(env).close()
+    sql("CREATE TABLE orders (id int)")
+    ring = tmp_path / "ring"
+    ring.write_text(new_key())
+    monkeypatch.setenv("CONFIG_DATABASE_URL", env.database_url)
+    monkeypatch.setenv("CONFIG_KEYRING_FILE", str(ring))
+    with pytest.raises(SystemExit):
+        main(["store", "reset", "--i-accept-loss"])
+    assert "orders" in capsys.readouterr().err
+    assert sql("SELECT count(*) FROM public.orders") == [(0,)]
+    assert sql("SELECT count(*) FROM public.config_revisions") == [(1,)]
+
+
 def test_a_reset_keeps_the_old_tables_in_a_schema(
     env: Env, sql: Sql, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -3,10 +3,15 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 TESTS = Path(__file__).parent
 LONG = ("docs", "upgrade", "reliability", "e2e", "security")
 """Folders of experiments that take seconds each, the longest first."""
+
+# how long an example takes says more of the machine than of the code
+settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("calm")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

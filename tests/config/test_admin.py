@@ -86,7 +86,7 @@ async def test_an_import_wakes_watchers(client: Any, admin: Any) -> None:
     call = client.stub.WatchConfig(config_pb.WatchConfigRequest())
     await call.read()
     await admin.ImportConfig(pb.ImportConfigRequest(yaml="ai: {enabled: true}"))
-    state = (await asyncio.wait_for(call.read(), 5)).state
+    state = (await asyncio.wait_for(call.read(), 20)).state
     assert list(state.changed_paths) == ["ai.enabled"]
 
 
@@ -119,7 +119,7 @@ async def test_of_importers_with_one_etag_one_wins(client: Any, admin: Any) -> N
 
 
 async def test_long_texts_that_are_read_leave_threads_to_others(client: Any, admin: Any) -> None:
-    slow = pb.ImportConfigRequest(yaml=f"[{'1,' * 100_000}]", validate_only=True)
+    slow = pb.ImportConfigRequest(yaml=f"[{'1,' * 25_000}]", validate_only=True)
     assert (await client.refused(admin.ImportConfig(slow))).reason == "YAML_TOP"
     for _ in range(16):
         with pytest.raises(grpc.aio.AioRpcError):

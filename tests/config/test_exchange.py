@@ -242,7 +242,7 @@ def configs(draw: st.DrawFn) -> dict[str, Any]:
 BASE = Layers.of({}, {})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(configs())
 def test_any_valid_config_comes_back_from_its_yaml(overrides: dict[str, Any]) -> None:
     try:
@@ -267,7 +267,7 @@ SCALAR = (
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.dictionaries(
         st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8),

@@ -136,7 +136,7 @@ async def test_the_rpc_counts_and_makes_neither_revision_nor_watch_event(
     after = await client.get()
     assert (after.revision, after.effective) == (before.revision, before.effective)
     await client.update({"ai": {"enabled": True}})
-    state = (await asyncio.wait_for(call.read(), 5)).state
+    state = (await asyncio.wait_for(call.read(), 20)).state
     assert (state.revision.revision, state.skipped_revisions) == (9, 0)
 
 

@@ -85,7 +85,7 @@ async def test_min_revision_waits_for_another_servers_write(client: Any, store: 
     assert not waiting.done()
     change = Change({"thresholds": {"high": 0.8}})
     await asyncio.to_thread(store.apply, Update(change, Meta("another server")))
-    found = await asyncio.wait_for(waiting, 2)
+    found = await asyncio.wait_for(waiting, 20)
     assert (found.revision, found.config.thresholds.high) == (2, 0.8)
 
 
@@ -93,16 +93,16 @@ async def test_min_revision_of_the_future_ends_before_the_deadline(client: Any) 
     epoch = (await client.get()).epoch
     request = pb.GetSnapshotRequest(known_epoch=epoch, min_revision=99)
     began = time.monotonic()
-    refused = await client.refused(client.stub.GetSnapshot(request, timeout=0.6))
+    refused = await client.refused(client.stub.GetSnapshot(request, timeout=2))
     assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "REPLICA_BEHIND")
     assert refused.facts == {"head": "1"}
-    assert 0.3 < time.monotonic() - began < 3
+    assert time.monotonic() - began > 1.5
 
 
 async def test_min_revision_counts_in_its_own_epoch_only(client: Any) -> None:
     for epoch in ("", "another"):
         request = pb.GetSnapshotRequest(known_epoch=epoch, min_revision=99)
-        found = await client.stub.GetSnapshot(request, timeout=1)
+        found = await client.stub.GetSnapshot(request, timeout=10)
         assert found.revision == 1
 
 

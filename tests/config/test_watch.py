@@ -231,7 +231,7 @@ async def test_shutdown_says_go_away_and_ends_cleanly_at_once(
         assert await _read(call) is grpc.aio.EOF
         assert await call.code() is grpc.StatusCode.OK
     await stopping
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 async def test_a_stream_ends_of_age(server: ConfigServer, store: Store) -> None:
@@ -241,7 +241,7 @@ async def test_a_stream_ends_of_age(server: ConfigServer, store: Store) -> None:
         events: AsyncIterator[Any] = watch.events()
         began = time.monotonic()
         found = [event async for event in events]
-        assert 0.3 < time.monotonic() - began < 5
+        assert 0.3 < time.monotonic() - began < 15
         assert found[-1] == GoAway("stream_age")
         return [type(event) for event in found[:-1]]
 

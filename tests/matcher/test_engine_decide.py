@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup_model.matching_config import (
@@ -26,8 +26,6 @@ from matcher_service.engine.decide import (
 )
 from matcher_service.engine.records import read
 from matcher_service.engine.scoring import Signals
-
-calm = settings(deadline=None)
 
 
 def decided(
@@ -116,7 +114,6 @@ def test_a_batch_of_one_source_has_no_odds_of_sources() -> None:
     assert decide(table, pairs, signals, config).combined[0] == 0.75
 
 
-@calm
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0.1, 10))
 def test_odds_keep_the_order_and_the_ends_of_scores(one: float, two: float, odds: float) -> None:
     low, high = shifted(np.array([min(one, two), max(one, two)]), np.full(2, odds))

@@ -81,7 +81,7 @@ def as_bytes(result: Result) -> str:
 
 
 @given(st.integers(0, 10_000), st.floats(0, 1))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_pruned_verdicts_are_exact_and_only_unreported_no_matches_are_left_out(
     seed: int, floor: float
 ) -> None:
@@ -106,7 +106,7 @@ def test_pruning_leaves_out_pairs_unless_the_floor_is_0() -> None:
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_the_floor_changes_no_event_and_no_count(seed: int) -> None:
     raw = made(seed, 40)
     everything, pruned = (deduplicate(raw, CONFIG, floor, lambda *_: None) for floor in (0.0, 0.65))
@@ -114,7 +114,7 @@ def test_the_floor_changes_no_event_and_no_count(seed: int) -> None:
 
 
 @given(st.integers(0, 10_000), st.integers(1, 60))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_a_part_scores_as_the_whole_table_does(seed: int, part_pairs: int) -> None:
     table, pairs = prepared(seed, 25)
     whole, parts = (

@@ -173,7 +173,7 @@ ANY = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(ANY, max_size=6), st.randoms(use_true_random=False))
 def test_any_batch_gives_one_result_in_every_order(rows: list[Any], order: random.Random) -> None:
     raw = [one | {"id": str(i)} for i, one in enumerate(rows)]

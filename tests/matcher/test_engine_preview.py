@@ -59,7 +59,7 @@ def test_the_same_config_changes_nothing() -> None:
     assert found.against_before == found.against_after
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.floats(0.4, 0.95), st.floats(0.4, 0.95), st.floats(0.0, 0.6))
 def test_flips_and_groups_are_those_of_two_separate_runs(
     one: float, two: float, veto: float

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup_model.matching_config import MatchingConfig
@@ -13,8 +13,6 @@ from matcher_service.engine.columns import table_of
 from matcher_service.engine.records import read
 from matcher_service.engine.scoring import Signals, score
 from matcher_service.engine.text_signals import blend
-
-calm = settings(deadline=None)
 
 CONFIG = MatchingConfig()
 DAY = "2027-05-08"
@@ -35,7 +33,6 @@ def signals(one: dict[str, Any], two: dict[str, Any], *, swap: bool = False) -> 
 UNIT = st.floats(0, 1)
 
 
-@calm
 @given(UNIT, UNIT, UNIT, UNIT)
 def test_the_blend_is_monotone_in_both_similarities(a: float, b: float, c: float, d: float) -> None:
     low, high = np.array([[min(a, b)], [min(c, d)]]), np.array([[max(a, b)], [max(c, d)]])
@@ -67,7 +64,6 @@ LISTINGS = st.fixed_dictionaries(
 NAMES = ("date", "geo", "title", "description")
 
 
-@calm
 @given(LISTINGS, LISTINGS)
 def test_scores_are_symmetric_and_between_0_and_1(one: dict[str, Any], two: dict[str, Any]) -> None:
     there, back, renamed = signals(one, two), signals(one, two, swap=True), signals(two, one)
@@ -78,7 +74,6 @@ def test_scores_are_symmetric_and_between_0_and_1(one: dict[str, Any], two: dict
         assert value == round(value, 9)
 
 
-@calm
 @given(LISTINGS, TIMES)
 def test_identical_listings_score_1_on_what_they_state(one: dict[str, Any], time: str) -> None:
     one |= {"event_dates": [{"date": DAY, "start_time": time}], "description": TEXT}
@@ -87,7 +82,6 @@ def test_identical_listings_score_1_on_what_they_state(one: dict[str, Any], time
     assert [getattr(found, name)[0] for name in NAMES] == [1.0] * 4
 
 
-@calm
 @given(st.lists(LISTINGS, min_size=3, max_size=5))
 def test_a_pair_scores_the_same_alone_and_among_other_pairs(raw: list[dict[str, Any]]) -> None:
     listings = read([one | {"id": str(i)} for i, one in enumerate(raw)], CONFIG).listings
@@ -107,7 +101,6 @@ def clock(minutes: int) -> str:
     return f"{minutes // 60:02d}:{minutes % 60:02d}"
 
 
-@calm
 @given(MINUTES, MINUTES, SOURCES)
 def test_a_start_that_agrees_never_scores_below_another(one: int, two: int, source: str) -> None:
     first = {"event_dates": [{"date": DAY, "start_time": clock(one)}], "source_code": "a"}
@@ -115,7 +108,6 @@ def test_a_start_that_agrees_never_scores_below_another(one: int, two: int, sour
     assert signals(first, other).date[0] <= signals(first, first).date[0] == 1.0
 
 
-@calm
 @given(DATES, DATES, TIMES)
 def test_a_shared_show_never_lowers_the_date_score_of_single_days(
     one: dict[str, Any], two: dict[str, Any], time: str
@@ -130,7 +122,6 @@ def test_a_shared_show_never_lowers_the_date_score_of_single_days(
 NAMED = st.sampled_from(["Krakeelia", "Wimmelrum spielt", "Orgel Abend", "Tee mit Rosen"])
 
 
-@calm
 @given(NAMED, NAMED)
 def test_a_text_that_names_the_other_title_never_lowers_the_title_score(one: str, two: str) -> None:
     silent = signals({"title": one, "description": TEXT}, {"title": two})

@@ -1,12 +1,10 @@
 """Words of a batch: inflections and compounds meet, other words stay apart."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from matcher_service.engine.words import Compounds, index_of, stem, words_in
-
-calm = settings(deadline=None)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +37,6 @@ def test_a_compound_parts_at_words_that_stand_alone(
     assert Compounds([*known, word]).parts([word]) == parts
 
 
-@calm
 @given(st.lists(st.text("abens", min_size=1, max_size=12), max_size=8))
 def test_the_parts_do_not_depend_on_the_order_of_the_batch(words: list[str]) -> None:
     turned = words[::-1]

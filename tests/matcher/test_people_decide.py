@@ -111,7 +111,7 @@ DECISIONS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(BATCHES, DECISIONS, st.randoms(use_true_random=False))
 def test_every_obeyed_constraint_holds_in_any_order(rows: Any, made: Any, order: Any) -> None:
     raw = [listing(name, *row) for name, row in zip(NAMES, rows, strict=True)]
@@ -128,7 +128,7 @@ def test_every_obeyed_constraint_holds_in_any_order(rows: Any, made: Any, order:
     assert run(raw, shuffled) == found
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(BATCHES)
 def test_constraints_on_absent_listings_change_no_result(rows: Any) -> None:
     raw = [listing(name, *row) for name, row in zip(NAMES, rows, strict=True)]

@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedup_model import rules, tree
@@ -12,8 +12,6 @@ from dedup_model.change import Change, path_problem
 from dedup_model.errors import InvalidRequest
 from dedup_model.matching_config import CategoryWeight, MatchingConfig
 from dedup_model.tree import Document
-
-calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 FASNACHT = {"date": 0.3, "geo": 0.3, "title": 0.25, "description": 0.15}
 VERSAMMLUNG = {"date": 0.25, "geo": 0.2, "title": 0.4, "description": 0.15}
@@ -565,7 +563,7 @@ all_changes = st.builds(Change, documents(), masks, clears)
 
 
 @given(stored(), stored(), all_changes)
-@settings(calm, max_examples=300)
+@settings(max_examples=300)
 def test_applying_a_change_twice_is_applying_it_once(overrides, bootstrap, change):
     inherited = tree.layer(tree.DEFAULTS, bootstrap)
     once = change.applied_to(overrides, inherited)
@@ -573,7 +571,7 @@ def test_applying_a_change_twice_is_applying_it_once(overrides, bootstrap, chang
 
 
 @given(stored(), stored(), all_changes)
-@settings(calm, max_examples=300)
+@settings(max_examples=300)
 def test_what_a_change_makes_is_a_layer_of_valid_settings(overrides, bootstrap, change):
     inherited = tree.layer(tree.DEFAULTS, bootstrap)
     result = change.applied_to(overrides, inherited)
@@ -583,7 +581,6 @@ def test_what_a_change_makes_is_a_layer_of_valid_settings(overrides, bootstrap, 
 
 
 @given(stored(), all_changes)
-@calm
 def test_a_change_alters_neither_its_body_nor_what_it_is_applied_to(overrides, change):
     before = copy.deepcopy((overrides, change, tree.DEFAULTS))
     change.applied_to(overrides, tree.DEFAULTS)
@@ -591,7 +588,6 @@ def test_a_change_alters_neither_its_body_nor_what_it_is_applied_to(overrides, c
 
 
 @given(stored(), documents())
-@calm
 def test_a_change_without_a_mask_never_deletes(overrides, body):
     result = Change(body).applied_to(overrides, INHERITED)
     before, after = set(tree.present_paths(overrides)), set(tree.present_paths(result))
@@ -604,7 +600,6 @@ def test_a_change_without_a_mask_never_deletes(overrides, body):
 
 
 @given(stored(), documents(), st.lists(st.sampled_from(NAMED), min_size=1, max_size=3).map(tuple))
-@calm
 def test_a_masked_change_leaves_alone_what_its_mask_does_not_name(overrides, body, mask):
     result = Change(body, mask).applied_to(overrides, INHERITED)
     for path in tree.leaf_paths():
@@ -616,13 +611,11 @@ def test_a_masked_change_leaves_alone_what_its_mask_does_not_name(overrides, bod
 
 
 @given(stored(), documents())
-@calm
 def test_everything_replaced_by_what_is_stored_changes_nothing_else(overrides, body):
     assert Change(body, ("*",)).applied_to(overrides, INHERITED) == body
 
 
 @given(stored(), st.sampled_from([path for path in NAMED if not path.startswith(f"{MAP}.")]))
-@calm
 def test_a_cleared_path_shows_the_inherited_value(overrides, path):
     result = Change(clear=(path,)).applied_to(overrides, INHERITED)
     place = tuple(path.split("."))
@@ -631,7 +624,6 @@ def test_a_cleared_path_shows_the_inherited_value(overrides, path):
 
 
 @given(stored(), keys)
-@calm
 def test_a_cleared_entry_shows_the_inherited_entry(overrides, key):
     result = Change(clear=(f"{MAP}.{key}",)).applied_to(overrides, INHERITED)
     place = ("category_weights", "overrides", key)
@@ -652,7 +644,7 @@ def disjoint(draw: st.DrawFn) -> tuple[Change, Change]:
 
 
 @given(stored(), disjoint())
-@settings(calm, max_examples=300)
+@settings(max_examples=300)
 def test_changes_of_different_paths_may_come_in_either_order(overrides, pair):
     first, second = pair
     one = second.applied_to(first.applied_to(overrides, INHERITED), INHERITED)
@@ -665,7 +657,6 @@ def test_changes_of_different_paths_may_come_in_either_order(overrides, pair):
     documents(),
     st.lists(st.sampled_from(list(LEAVES)[:-1]), min_size=1, max_size=3, unique=True),
 )
-@calm
 def test_a_change_of_many_paths_is_many_changes_of_one(overrides, body, mask):
     whole = Change(body, tuple(mask)).applied_to(overrides, INHERITED)
     for path in reversed(mask):
@@ -674,7 +665,6 @@ def test_a_change_of_many_paths_is_many_changes_of_one(overrides, body, mask):
 
 
 @given(stored(), documents(), st.lists(st.sampled_from(NAMED), min_size=1, max_size=3).map(tuple))
-@calm
 def test_the_unused_paths_of_a_body_have_no_part_in_the_result(overrides, body, mask):
     change = Change(body, mask)
     used = body

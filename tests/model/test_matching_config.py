@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -14,8 +14,6 @@ from dedup_model.errors import InvalidRequest
 from dedup_model.matching_config import CategoryWeight, FieldStrategy, MatchingConfig
 from dedup_model.setting import Section
 from dedup_model.text_tables import CityAlias, PrefixSeparator, Synonyms, TitlePrefix
-
-calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 SEED = {
     "scoring.date": 0.3,
@@ -419,7 +417,6 @@ def test_an_item_without_its_required_text_is_named(entry: dict[str, Any]):
 
 
 @given(st.floats(0, 1), st.integers(2, 10000))
-@calm
 def test_what_is_stored_reads_back_as_the_same_config(score: float, size: int):
     config = rules.validated(
         {"thresholds": {"title_veto": score}, "cluster": {"max_cluster_size": size}}

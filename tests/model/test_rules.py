@@ -5,14 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup_model import rules, tree
 from dedup_model.errors import InvalidRequest
 from dedup_model.matching_config import MatchingConfig
-
-calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 CANARY = "CANARY-7f3a91c2"
 SIGNALS = ("date", "geo", "title", "description")
@@ -354,7 +352,6 @@ documents = st.one_of(
 
 
 @given(documents)
-@calm
 def test_any_json_is_either_a_config_or_refused_in_silence(document: dict):
     try:
         rules.validated(document)
@@ -542,7 +539,6 @@ def test_an_ignored_path_shows_only_plain_names(key: str):
 
 
 @given(documents)
-@calm
 def test_any_json_is_either_read_or_refused(document: dict):
     try:
         config, paths = rules.read(document)

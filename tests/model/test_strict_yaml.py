@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup_model import rules, strict_yaml
 from dedup_model.errors import InvalidRequest
-
-calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 CANARY = "CANARY-7f3a91c2"
 BOMB = "\n".join(
@@ -226,7 +224,6 @@ def test_a_variable_outside_of_quotes_is_refused(text: str):
 
 
 @given(st.text(max_size=200))
-@calm
 def test_any_text_is_a_mapping_or_refused(text: str):
     try:
         assert isinstance(strict_yaml.parse(text), dict)
@@ -235,7 +232,6 @@ def test_any_text_is_a_mapping_or_refused(text: str):
 
 
 @given(st.text(alphabet="ab:-?[]{},&*!|>'\"%@#\n\t 01.~\x00\ufeff\ud800", max_size=60))
-@calm
 def test_any_heap_of_yaml_signs_is_a_mapping_or_refused(text: str):
     try:
         assert isinstance(strict_yaml.parse(text), dict)

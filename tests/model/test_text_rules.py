@@ -1,14 +1,12 @@
 """Plain texts: control characters, things that look like secrets, category names."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup_model import rules
 from dedup_model.errors import InvalidRequest
 from dedup_model.text_rules import fold_category, is_category_key, shown_name, text_problem
-
-calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 SECRETS = {
     "google": "AIza0123456789-abcdefghijklmnopqrst_UVW",
@@ -140,13 +138,11 @@ def test_a_category_name_folds_to_its_key(name: str, key: str):
 
 
 @given(st.text())
-@calm
 def test_folding_twice_is_folding_once(name: str):
     assert fold_category(fold_category(name)) == fold_category(name)
 
 
 @given(st.from_regex(r"[A-Za-zÄÖÜäöüß0-9 _/&+,.-]{1,20}", fullmatch=True))
-@calm
 def test_a_name_of_letters_digits_and_separators_folds_to_a_key_or_to_nothing(name: str):
     key = fold_category(name)
     assert key == "" or is_category_key(key)

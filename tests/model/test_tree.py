@@ -6,14 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup_model import rules, tree
 from dedup_model.matching_config import MatchingConfig
 from dedup_model.tree import Document, Path
-
-calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 SCORES = [
     ("thresholds", "high"),
@@ -119,7 +117,6 @@ def test_a_value_is_put_in_a_copy_and_none_removes_it(document, path, value, exp
 
 
 @given(partials(), st.sampled_from(SCORES), score)
-@calm
 def test_what_was_put_is_found(document: Document, path: Path, value: float):
     assert tree.find(tree.put(document, path, value), path) == value
     assert tree.find(tree.put(document, path, None), path) is None
@@ -178,7 +175,6 @@ def test_a_layer_replaces_leaves_and_keeps_the_rest(base, partial, expected):
 
 
 @given(partials())
-@calm
 def test_an_empty_layer_changes_nothing(document: Document):
     assert tree.layer(document, {}) == document
     assert tree.layer({}, document) == document
@@ -186,14 +182,12 @@ def test_an_empty_layer_changes_nothing(document: Document):
 
 
 @given(partials(), partials(), partials())
-@calm
 def test_layers_may_be_joined_from_either_end(first: Document, second: Document, third: Document):
     left = tree.layer(tree.layer(first, second), third)
     assert left == tree.layer(first, tree.layer(second, third))
 
 
 @given(partials())
-@calm
 def test_the_picked_leaves_are_those_of_the_partial_document(partial: Document):
     effective = tree.layer(tree.DEFAULTS, partial)
     assert tree.picked(effective, partial) == partial
@@ -209,7 +203,6 @@ def test_the_picked_leaves_have_their_validated_form():
 
 
 @given(partials())
-@calm
 def test_the_differing_leaves_make_the_document_again(partial: Document):
     whole = tree.layer(tree.DEFAULTS, partial)
     difference = tree.differing(whole, tree.DEFAULTS)
@@ -265,7 +258,6 @@ def test_changes_name_every_leaf_and_every_map_entry_that_differs(old, new, expe
 
 
 @given(partials(), partials())
-@calm
 def test_changes_reverse_with_their_documents(first: Document, second: Document):
     old, new = tree.layer(tree.DEFAULTS, first), tree.layer(tree.DEFAULTS, second)
     assert [(p, b, a) for p, a, b in tree.changes(old, new)] == tree.changes(new, old)
@@ -308,21 +300,18 @@ def reordered(value: Any, random: Any) -> Any:
 
 
 @given(partials(), st.randoms(use_true_random=False))
-@calm
 def test_the_order_of_keys_has_no_part_in_the_json_text(partial: Document, random: Any):
     whole = tree.layer(tree.DEFAULTS, partial)
     assert tree.canonical_json(reordered(whole, random)) == tree.canonical_json(whole)
 
 
 @given(partials())
-@calm
 def test_the_json_text_reads_back_to_itself(partial: Document):
     text = tree.canonical_json(tree.layer(tree.DEFAULTS, partial))
     assert tree.canonical_json(json.loads(text)) == text
 
 
 @given(partials())
-@calm
 def test_validation_does_not_move_a_stored_byte(partial: Document):
     text = tree.canonical_json(tree.dump(MatchingConfig.model_validate(partial)))
     again = tree.dump(MatchingConfig.model_validate(json.loads(text)))

@@ -112,10 +112,10 @@ def test_a_wrong_token_takes_as_long_as_none(principals: Principals) -> None:
 def median(policy: AuthzFile, peer: Peer) -> float:
     times = []
     for _ in range(500):
-        began = time.perf_counter()
+        began = time.thread_time()
         with suppress(Unauthenticated):
             policy.principal(peer)
-        times.append(time.perf_counter() - began)
+        times.append(time.thread_time() - began)
     return statistics.median(times)
 
 

@@ -43,6 +43,9 @@ GET = PATH + b"GetConfig"
 EMPTY = message(b"")
 RESETS, RESET_CONNECTIONS, FLOOD = (20_000, 10, 100_000) if FULL else (500, 2, 5_000)
 HALF_OPEN, IDLE = (100, 900) if FULL else (40, 150)
+BOUND_SECONDS = 0.5 if FULL else 3.0
+"""For all but one in a hundred calls; other tests may run beside the short form."""
+
 MAX_RSS_MEGABYTES = 256
 
 
@@ -277,7 +280,7 @@ async def test_half_open_streams_delay_nobody(running: Service, caller: Caller) 
             connection.send(*(head(request_headers(GET), 2 * i + 1) for i in range(10)))
             await connection.drained()
         spent = await asyncio.to_thread(slowest, caller)
-    assert spent < 0.5
+    assert spent < BOUND_SECONDS
 
 
 def slowest(caller: Caller) -> float:
@@ -422,7 +425,7 @@ async def test_idle_connections_and_slow_greetings_delay_nobody(
         ]
         for connection in idle[::3]:
             connection.send(PREFACE[:1])
-        assert await asyncio.to_thread(slowest, caller) < 0.5
+        assert await asyncio.to_thread(slowest, caller) < BOUND_SECONDS
         if FULL:
             assert all(await asyncio.gather(*(c.until_closed(130) for c in idle)))
 

@@ -123,7 +123,7 @@ async def refusal(call: Any) -> RemoteError:
 
 
 async def eventually(is_so: Callable[[], bool]) -> None:
-    """Wait up to five seconds for something to be so."""
-    async with asyncio.timeout(5):
+    """Wait up to twenty seconds for something to be so."""
+    async with asyncio.timeout(20):
         while not is_so():  # noqa: ASYNC110
             await asyncio.sleep(0.01)

@@ -10,6 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
+from rpc.guarded import eventually
 
 from dedup_model import errors
 from dedup_model.errors import PermissionDenied, RevisionConflict, invalid
@@ -107,7 +108,7 @@ async def test_a_service_behind_a_black_hole_costs_the_deadline_and_no_more(
     began = time.monotonic()
     with pytest.raises(ServiceError) as caught:
         await client.update({"thresholds.high": 0.8})
-    assert 0.6 < time.monotonic() - began < 1.5
+    assert 0.6 < time.monotonic() - began < 5
     assert caught.value.maybe_applied
     proxy.deaf = False
     proxy.cut()
@@ -144,11 +145,15 @@ async def test_a_limit_that_names_a_pause_is_waited_for(scripted, connect):
     began = time.monotonic()
     await connect(scripted.address).update({"thresholds.high": 0.8})
     assert time.monotonic() - began >= 0.3
+
+
+async def test_a_pause_that_is_longer_than_the_deadline_is_not_begun(scripted, connect):
+    limit = [ErrorInfo(reason="LIMIT_EXCEEDED"), RetryInfo(retry_delay=Duration(seconds=30))]
     scripted.steps = [fails(CODES.RESOURCE_EXHAUSTED, limit)]
     began = time.monotonic()
     with pytest.raises(errors.LimitExceeded):
-        await connect(scripted.address, deadline=0.2).update({"thresholds.high": 0.8})
-    assert time.monotonic() - began < 0.3
+        await connect(scripted.address, deadline=20).update({"thresholds.high": 0.8})
+    assert time.monotonic() - began < 10
 
 
 async def test_a_fault_of_the_service_is_repeated_a_few_times_alone(scripted, connect):
@@ -203,13 +208,9 @@ async def test_a_task_that_is_cancelled_ends_its_call(scripted, connect):
     client = connect(scripted.address)
     scripted.steps = [hangs]
     task = asyncio.create_task(client.update({"thresholds.high": 0.8}))
-    await asyncio.sleep(0.2)
+    await eventually(lambda: len(scripted.requests) == 1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    for _ in range(100):
-        if scripted.left:
-            break
-        await asyncio.sleep(0.02)
-    assert scripted.left == ["UpdateConfigRequest"]
+    await eventually(lambda: scripted.left == ["UpdateConfigRequest"])
     assert len(scripted.requests) == 1

@@ -6,10 +6,11 @@ import time
 
 import grpc
 import pytest
+from rpc.guarded import eventually
 
 from dedup_model.errors import FutureRevision, InvalidRequest, PermissionDenied
 from dedup_model.tree import DEFAULTS, layer
-from dedup_rpc.client import ServiceError, UnusableConfig, WatchMode
+from dedup_rpc.client import Retry, ServiceError, UnusableConfig, WatchMode
 from dedup_rpc.wire import to_message
 from eventdedup.config.v1 import config_service_pb2 as pb
 from eventdedup.config.v1.matching_config_pb2 import MatchingConfig
@@ -187,7 +188,7 @@ async def test_a_stream_that_falls_silent_is_given_up(scripted, connect):
     await watched.next()
     began = time.monotonic()
     assert (await watched.next()).revision.number == 2
-    assert 1.0 < time.monotonic() - began < 4
+    assert 1.0 < time.monotonic() - began < 20
 
 
 async def test_heartbeats_keep_a_stream(service, client):
@@ -213,7 +214,7 @@ async def test_a_service_that_is_not_there_raises_within_the_time_allowed(connec
         began = time.monotonic()
         with pytest.raises(ServiceError):
             await connect("127.0.0.1:1").watched(connect_within=seconds).next()
-        assert time.monotonic() - began < seconds + 1
+        assert time.monotonic() - began < seconds + 5
 
 
 async def test_a_service_that_says_nothing_raises_within_the_time_allowed(scripted, connect):
@@ -221,7 +222,7 @@ async def test_a_service_that_says_nothing_raises_within_the_time_allowed(script
     began = time.monotonic()
     with pytest.raises(ServiceError, match="no word"):
         await connect(scripted.address).watched(connect_within=0.5).next()
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 5
 
 
 async def test_a_watch_that_nobody_holds_any_more_ends_its_call(scripted, connect):
@@ -229,7 +230,7 @@ async def test_a_watch_that_nobody_holds_any_more_ends_its_call(scripted, connec
     watched = connect(scripted.address).watched()
     await watched.next()
     del watched
-    await until(lambda: gc.collect() >= 0 and scripted.left == ["WatchConfigRequest"])
+    await eventually(lambda: gc.collect() >= 0 and scripted.left == ["WatchConfigRequest"])
 
 
 async def test_without_a_limit_a_watch_waits_for_its_service(service, client):
@@ -249,7 +250,7 @@ async def test_closing_ends_the_call_and_an_iteration_that_waits(scripted, conne
     await asyncio.sleep(0.2)
     await watched.close()
     assert await waiting is None
-    await until(lambda: scripted.left == ["WatchConfigRequest"])
+    await eventually(lambda: scripted.left == ["WatchConfigRequest"])
     assert await watched.next() is None
 
 
@@ -266,13 +267,13 @@ async def test_the_end_of_a_client_ends_its_watches(scripted, connect):
 
 
 async def test_a_watch_that_is_closed_while_it_pauses_stops_at_once(connect):
-    watched = connect("127.0.0.1:1").watched()
+    watched = connect("127.0.0.1:1", retry=Retry(first_pause=60, longest_pause=60)).watched()
     waiting = asyncio.ensure_future(watched.next())
     await asyncio.sleep(0.5)
     began = time.monotonic()
     await watched.close()
     assert await waiting is None
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize("connect", ["asyncio"], indirect=True)
@@ -286,7 +287,7 @@ async def test_a_task_that_is_cancelled_in_a_watch_stays_cancelled(scripted, con
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await until(lambda: scripted.left == ["WatchConfigRequest"])
+    await eventually(lambda: scripted.left == ["WatchConfigRequest"])
 
 
 async def test_a_config_that_this_release_must_not_run_is_shown_but_not_typed(scripted, connect):
@@ -317,11 +318,3 @@ async def test_a_role_lost_at_first_connection_raises(scripted, connect):
         await connect(scripted.address).watched().next()
     assert len(scripted.requests) == 1
     assert "PERMISSION_DENIED" in str(caught.value)
-
-
-async def until(holds):
-    for _ in range(150):
-        if holds():
-            return
-        await asyncio.sleep(0.02)
-    assert holds()

@@ -104,7 +104,7 @@ async def _abort(context: Context, code: grpc.StatusCode, status: Any) -> NoRetu
     try:
         async with asyncio.timeout(ABORT_SECONDS):
             await context.abort(code, status.message, details)
-    except TimeoutError:
-        # the status stands behind messages that the client does not read: nothing here waits for it
+    except (TimeoutError, grpc.aio.InternalError):
+        # the status stands behind messages that the client does not read, or the client has left
         raise asyncio.CancelledError from None
     raise AssertionError("abort returned")

@@ -303,6 +303,29 @@ async def test_a_client_that_leaves_while_it_is_written_to_is_no_failure(
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
+async def logged(caplog: pytest.LogCaptureFixture, text: str) -> None:
+    """Wait until the log tells of something."""
+    async with asyncio.timeout(20):
+        while text not in caplog.text:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_a_client_that_leaves_while_it_is_told_why_its_stream_ended_is_no_failure(
+    impatient: str, client: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The status stands behind the unread messages when the client goes."""
+    await client.update(BIG)
+    channel = grpc.aio.insecure_channel(impatient, options=[("grpc.http2.bdp_probe", 0)])
+    call = ConfigServiceStub(channel).WatchConfig(pb.WatchConfigRequest())
+    await call.read()
+    with caplog.at_level("INFO", "event_dedup.rpc"):
+        await write(client, 3)
+        await logged(caplog, "RESOURCE_EXHAUSTED LIMIT_EXCEEDED")
+        await channel.close()
+        await left(0)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_watchers_that_never_read_again_are_let_go_and_delay_nobody(
     impatient: str, client: Any
 ) -> None:

@@ -113,7 +113,7 @@ async def test_a_cancelled_batch_frees_its_workers_for_the_next_one(workers: Wor
         await task
     cancelled = time.monotonic()
     assert (await run(workers, 50)).result.counts["read"] == 50
-    assert time.monotonic() - cancelled < 3
+    assert time.monotonic() - cancelled < 8
 
 
 def test_workers_end_when_the_service_is_killed(tmp_path: Any) -> None:

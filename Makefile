@@ -15,7 +15,7 @@ demo: $(VENV)/ready
 	event-dedup demo
 
 test: $(VENV)/ready
-	pytest -n 4 --dist loadfile --no-loadscope-reorder -rfEs
+	pytest -n 4 --dist loadfile --no-loadscope-reorder --timeout 900 -rfEs
 
 reliability: $(VENV)/ready
 	RELIABILITY=full pytest -s --durations=0 tests/reliability

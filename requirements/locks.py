@@ -25,7 +25,13 @@ _LINE = re.compile(r"^([a-z0-9][^\\\n]*)", re.M)
 
 def pins(lock: str) -> Iterator[tuple[str, str]]:
     """Yield canonical names and versions of the lock with this name."""
+    for pinned in requirements(lock):
+        yield canonicalize_name(pinned.name), str(pinned.specifier).removeprefix("==")
+
+
+def requirements(lock: str) -> Iterator[Requirement]:
+    """Yield what an image installs of the lock with this name."""
     for line in _LINE.findall((FOLDER / f"{lock}.txt").read_text()):
         pinned = Requirement(line)
         if not pinned.marker or pinned.marker.evaluate({**IMAGE}):
-            yield canonicalize_name(pinned.name), str(pinned.specifier).removeprefix("==")
+            yield pinned

@@ -15,7 +15,10 @@ from types import ModuleType
 
 def locked(path: Path) -> set[str]:
     """Return the names of the distributions in a lock."""
-    return {normal(name) for name in re.findall(r"^([A-Za-z0-9._-]+)==", path.read_text(), re.M)}
+    return {
+        normal(name)
+        for name in re.findall(r"^([A-Za-z0-9._-]+)(?:\[.+\])?==", path.read_text(), re.M)
+    }
 
 
 def normal(name: str) -> str:

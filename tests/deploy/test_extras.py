@@ -4,19 +4,23 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
 from deploy.conftest import ROOT
 from deploy.only_locked import locked, normal
 from deploy.running import Running, cleaned, free_ports, until_healthy
+from locks import DEPLOYED, IMAGE, requirements
+from packaging.requirements import Requirement
 
 LOCKS = ROOT / "requirements"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 NUMERICS = {"numpy", "scipy", "rapidfuzz", "pyarrow"}
 STORAGE = {"sqlalchemy", "alembic", "psycopg", "psycopg-binary"}
 PEOPLE = {"typer", "rich"}
-PIN = re.compile(r"^([a-z0-9._-]+)(?:\[[a-z]+\])?==([^ ;]+)( ; [^\\]+)? \\$", re.M)
+PIN = re.compile(r"^([a-z0-9._-]+)(?:\[[a-z,-]+\])?==([^ ;]+)( ; [^\\]+)? \\$", re.M)
 
 
 def pins(name: str) -> set[tuple[str, str]]:
@@ -64,6 +68,23 @@ def test_every_requirement_is_pinned_with_its_hashes(path: Path) -> None:
     named = [line for line in lines if not line.startswith(" ")]
     assert all(PIN.match(line) for line in named)
     assert "://" not in path.read_text()
+
+
+@pytest.mark.parametrize("lock", ["dev", *DEPLOYED])
+def test_a_lock_names_the_extras_that_its_packages_ask_for(lock: str) -> None:
+    """Pip takes the newest release of an extra that the lock does not name, and finds no hash for it."""
+    named = {normal(pin.name): pin.extras for pin in requirements(lock)}
+    asked = [one for name in named for one in needs(name, named[name]) if one.extras]
+    assert [str(one) for one in asked if not one.extras <= named[normal(one.name)]] == []
+
+
+def needs(name: str, extras: set[str]) -> Iterator[Requirement]:
+    """Yield what an installed package asks for, with these extras of it."""
+    for text in distribution(name).requires or ():
+        one = Requirement(text)
+        markers = [{**IMAGE, "extra": extra} for extra in ("", *extras)]
+        if not one.marker or any(one.marker.evaluate(marker) for marker in markers):
+            yield one
 
 
 async def test_config_service_serves_on_its_extra_alone(tmp_path: Path) -> None:

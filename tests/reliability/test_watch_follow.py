@@ -40,6 +40,7 @@ class Experiment:
     followers: list[Follower]
     writing: bool = True
     written: int = 0
+    epoch: str = ""
     history: dict[int, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     _values: Any = field(default_factory=lambda: count(1))
 
@@ -142,7 +143,8 @@ async def drained(experiment: Experiment) -> None:
 
 
 async def compacted(experiment: Experiment) -> None:
-    """Write while nobody can watch, and remove more than the followers have seen."""
+    """Write while nobody can watch, and remove more than the followers have seen of this epoch."""
+    await until(lambda: all(one.position[0] == experiment.epoch for one in experiment.followers))
     await asyncio.to_thread(experiment.service.kill)
     store = beside(experiment.service, ahead=timedelta(days=3))
     for number in range(2 * KEPT_REVISIONS):
@@ -150,6 +152,8 @@ async def compacted(experiment: Experiment) -> None:
         await asyncio.to_thread(store.apply, Update(change, Meta("elsewhere")))
     for story in await asyncio.to_thread(store.page, None, 100_000):
         experiment.history[story.number] = story.digest, story.changed_paths
+    store.close()
+    store = beside(experiment.service, ahead=timedelta(days=6))
     retention = Retention(count=KEPT_REVISIONS, age=timedelta(seconds=0))
     assert await asyncio.to_thread(store.compact, retention, "test")
     store.close()
@@ -159,7 +163,7 @@ async def compacted(experiment: Experiment) -> None:
 async def new_epoch(experiment: Experiment) -> None:
     """Begin another epoch under the running server."""
     store = beside(experiment.service)
-    await asyncio.to_thread(store.new_epoch, "test")
+    experiment.epoch = await asyncio.to_thread(store.new_epoch, "test")
     store.close()
 
 

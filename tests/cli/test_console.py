@@ -35,7 +35,7 @@ def test_what_is_no_address_is_named(
     capsys: pytest.CaptureFixture[str], address: str, words: str
 ) -> None:
     with connect(address) as channel, pytest.raises(typer.Exit), explained(address):
-        ConfigServiceStub(channel).GetConfig(pb.GetConfigRequest(), timeout=5)
+        ConfigServiceStub(channel).GetConfig(pb.GetConfigRequest(), timeout=30)
     assert words in capsys.readouterr().err
 
 

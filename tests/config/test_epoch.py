@@ -78,7 +78,7 @@ async def test_a_matcher_that_knows_the_old_epoch_gets_the_new_state_at_once(
     new = await asyncio.to_thread(store.new_epoch, "test")
     await asyncio.sleep(0.3)
     request = pb.GetSnapshotRequest(known_epoch=old, known_revision=1, min_revision=99)
-    answer = await client.stub.GetSnapshot(request, timeout=5)
+    answer = await client.stub.GetSnapshot(request, timeout=30)
     assert (answer.epoch, answer.revision, answer.not_modified) == (new, 1, False)
 
 

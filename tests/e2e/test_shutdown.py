@@ -73,7 +73,7 @@ def stopped(make_launcher):
         for service in services.values():
             service.process.terminate()
         ends = ended(services, began)
-        reader.join(timeout=5)
+        reader.join(timeout=60)
         release.put(None)
     return Stopped(ends, seen)
 

@@ -104,7 +104,7 @@ async def test_a_snapshot_waits_for_a_revision_that_the_other_replica_made(repli
         made = (await one.UpdateConfig(threshold(0.6 + step / 100))).revision
         epoch, _, _ = made.etag.partition(":")
         request = pb.GetSnapshotRequest(known_epoch=epoch, min_revision=made.revision)
-        answer = await two.GetSnapshot(request, timeout=5)
+        answer = await two.GetSnapshot(request, timeout=30)
         assert answer.revision >= made.revision
         assert answer.digest == made.digest
 

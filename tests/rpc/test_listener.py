@@ -33,7 +33,7 @@ async def updated(stub: Any, high: float) -> int:
     update.config.thresholds.high = high
     for _ in range(10):
         with contextlib.suppress(grpc.aio.AioRpcError):
-            answer = await stub.UpdateConfig(update, wait_for_ready=True, timeout=5)
+            answer = await stub.UpdateConfig(update, wait_for_ready=True, timeout=30)
             return int(answer.revision.revision)
         await asyncio.sleep(0.2)
     raise AssertionError("the server is gone")

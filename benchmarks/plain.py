@@ -15,9 +15,10 @@ from dedup_model.matching_config import MatchingConfig, Scoring
 from dedup_model.rules import weights_of
 from dedup_model.signal_settings import Date, Description, Geo, Title, TitleBlend
 from matcher_service.engine import place_signal as place
-from matcher_service.engine.columns import Shows, Table, weighed_categories
+from matcher_service.engine.columns import Table, weighed_categories
 from matcher_service.engine.contrasts import contrary
 from matcher_service.engine.date_signal import DAY_MINUTES, SHIFTS
+from matcher_service.engine.shows import Shows
 from matcher_service.engine.words import Matrix
 
 Days = Mapping[int, list[float]]

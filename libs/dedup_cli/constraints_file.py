@@ -9,10 +9,13 @@ from google.protobuf import json_format
 
 from dedup_model.errors import InvalidRequest, Violation, invalid
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
+from matcher_service.convert_options import constraint_faults
 
 MAX_BYTES = 1_000_000
 """Of all constraints as one message; a matcher receives up to 1 MiB."""
 KINDS = ("MUST_LINK", "CANNOT_LINK")
+SHAPE = "kind, listing_a, listing_b, reviewer and reason"
+LISTING_SHAPE = "id and source_code"
 
 
 def read_constraints(path: Path) -> list[pb.Constraint]:
@@ -29,7 +32,7 @@ def read_constraints(path: Path) -> list[pb.Constraint]:
     for number, line in enumerate(text.split("\n"), 1):
         try:
             found.extend(_constraints(line))
-        except (ValueError, RecursionError, json_format.ParseError) as problem:
+        except (ValueError, RecursionError) as problem:
             violations.append(Violation(f"{path}, line {number}", "CONSTRAINT", str(problem)))
     if violations:
         raise InvalidRequest(violations)
@@ -46,11 +49,14 @@ def _constraints(line: str) -> Iterator[pb.Constraint]:
     if document.get("kind") not in KINDS:
         raise ValueError("kind must be MUST_LINK or CANNOT_LINK")
     kind = f"CONSTRAINT_KIND_{document['kind']}"
-    one = json_format.ParseDict({**document, "kind": kind}, pb.Constraint())
-    if not (one.listing_a.id and one.listing_b.id):
-        raise ValueError("listing_a and listing_b must have an id")
-    if one.listing_a == one.listing_b:
-        raise ValueError("listing_a and listing_b are the same listing")
+    try:
+        one = json_format.ParseDict({**document, "kind": kind}, pb.Constraint())
+    except json_format.ParseError:
+        raise ValueError(f"holds {SHAPE}, each listing {LISTING_SHAPE}, and texts alone") from None
+    if faults := [
+        f"{fault.path}: {fault.description}" for fault in constraint_faults(one, "decision")
+    ]:
+        raise ValueError("; ".join(faults))
     yield one
 
 

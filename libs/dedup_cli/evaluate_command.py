@@ -1,8 +1,8 @@
 """`event-dedup evaluate`."""
 
-import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -13,6 +13,7 @@ from dedup_cli.batch_client import split
 from dedup_cli.clusters_file import read_clusters
 from dedup_cli.console import OUT, explained
 from dedup_cli.reading import read_files
+from dedup_cli.receipt import Receipt, read_receipt
 from dedup_cli.worst_errors import explained as explained_error
 from dedup_cli.worst_errors import pairs_of, worst
 from dedup_model import rules, strict_yaml, tree
@@ -53,9 +54,14 @@ def evaluate(
     with explained("the labels"):
         found = read_clusters(folder / "clusters.csv")
         gold = read_clusters(labels)
-        batch = _batch(folder, config)
+        if not gold.keys() & found.keys():
+            raise invalid(str(labels), "LABELS", "names no listing of these results")
+        summary = folder / "summary.json"
+        receipt = read_receipt(summary) if summary.exists() else None
+        batch = _batch(receipt, config)
         _print_clusters(found, gold, batch)
-        _print_run(folder)
+        if receipt:
+            _print_run(receipt.counts)
         if truth:
             _print_truth(folder, truth, gold)
         if isinstance(batch, Blocked):
@@ -66,35 +72,24 @@ def evaluate(
             OUT.print(escape(f"no figures about compared pairs and sources: {batch}"))
 
 
-def _batch(folder: Path, settings: Path | None) -> Blocked | str:
+def _batch(receipt: Receipt | None, settings: Path | None) -> Blocked | str:
     """Return the run's listings under its settings, or why they are not to be had."""
-    summary = _summary(folder)
-    if summary is None:
+    if receipt is None:
         return "the folder has no summary.json"
     document = rules.complete(strict_yaml.load(settings) if settings else {})
-    if tree.digest(document) != summary["run"].get("digest"):
+    if tree.digest(document) != receipt.run.digest:
         return "the run had other settings; give them with --config"
-    changed = [path for path, digest in summary["inputs"].items() if not _is(Path(path), digest)]
-    if changed:
-        return f"{changed[0]} is no longer what the run has read"
-    records, _ = split(read_files([Path(path) for path in summary["inputs"]]))
+    if changed := next(_changed(receipt.inputs), None):
+        return f"{changed} is no longer what the run has read"
+    records, _ = split(read_files([Path(path) for path in receipt.inputs]))
     raw = raw_listings([record.listing for record in records])
     return blocked(raw, rules.validated(document), silent)
 
 
-def _summary(folder: Path) -> dict[str, Any] | None:
-    path = folder / "summary.json"
-    if not path.exists():
-        return None
-    try:
-        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise invalid(str(path), "FILE_FORMAT", "is no JSON") from None
-    return summary
-
-
-def _is(path: Path, digest: str) -> bool:
-    return path.is_file() and outputs.digest(path) == digest
+def _changed(inputs: Mapping[str, str]) -> Iterator[str]:
+    for path, digest in inputs.items():
+        if not Path(path).is_file() or outputs.digest(Path(path)) != digest:
+            yield path
 
 
 def _print_clusters(found: Clusters, gold: Clusters, batch: Blocked | str) -> None:
@@ -123,9 +118,8 @@ def _shown(rates: Rates) -> tuple[str, ...]:
     return tuple(f"{rate:.3f}" for rate in (rates.precision, rates.recall, rates.f1))
 
 
-def _print_run(folder: Path) -> None:
-    counts = (_summary(folder) or {}).get("counts", {})
-    if read := counts.get("read"):
+def _print_run(counts: Mapping[str, int]) -> None:
+    if read := counts["read"]:
         lost = counts["quarantined"] + counts["unreadable_records"]
         OUT.print(
             f"a thousand listings: {1000 * lost / read:.1f} quarantined,"

@@ -1,6 +1,6 @@
 """`event-dedup explain`."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated
 
 import typer
@@ -11,7 +11,17 @@ from dedup_cli.console import OUT, explained
 from dedup_cli.constraints_file import read_constraints
 from dedup_cli.credentials import with_credentials
 from dedup_cli.reading import Record
-from dedup_cli.sources import Matcher, On, Pair, People, Settings, pair_at, records_of, told_apart
+from dedup_cli.sources import (
+    Matcher,
+    On,
+    Pair,
+    People,
+    Settings,
+    Titles,
+    pair_at,
+    records_of,
+    told_apart,
+)
 from dedup_cli.waterfall import short, waterfall
 from dedup_model.errors import invalid
 from dedup_rpc.channel import Credentials, connect
@@ -21,7 +31,6 @@ from eventdedup.matcher.v1.matcher_service_pb2_grpc import MatcherServiceStub
 APP = typer.Typer(add_completion=False)
 
 PAIR = 2
-Titles = Mapping[str, str]
 
 
 @APP.command()
@@ -44,7 +53,7 @@ def explain(
             raise invalid("listings", "COUNT", "name two listings, or one of an event")
         people = read_constraints(constraints) if constraints else []
         records = records_of(files)
-        titles = {one.listing.id: one.listing.title for one in records}
+        titles = Titles(records)
         with pair_at(matcher, "", config, credentials) as pair:
             lines = (
                 _pair_lines(_asked_pair(pair, names, records, people), titles)

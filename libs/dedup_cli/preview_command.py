@@ -1,6 +1,6 @@
 """`event-dedup preview`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +17,16 @@ from dedup_cli.constraints_file import read_constraints
 from dedup_cli.credentials import with_credentials
 from dedup_cli.preview_client import Batch, Preview, previewed
 from dedup_cli.progress_bar import bar, stages
-from dedup_cli.sources import Matcher, On, People, Settings, pair_at, records_of, told_apart
+from dedup_cli.sources import (
+    Matcher,
+    On,
+    People,
+    Settings,
+    Titles,
+    pair_at,
+    records_of,
+    told_apart,
+)
 from dedup_cli.waterfall import short
 from dedup_model.errors import invalid
 from dedup_rpc.channel import Credentials
@@ -78,8 +87,7 @@ def preview(
                     )
         if output:
             output.write_text(_document(found), encoding="utf-8")
-    titles = {one.listing.id: one.listing.title for one in batch.records}
-    _print(found, titles, show)
+    _print(found, Titles(batch.records), show)
     if apply:
         OUT.print(f"applied: revision {done.revision.number}")
 
@@ -97,7 +105,7 @@ def _document(found: Preview) -> str:
     return f'{{"answer": {parts[0]}, "changes": {parts[1]}}}\n'
 
 
-def _print(found: Preview, titles: Mapping[str, str], show: int) -> None:
+def _print(found: Preview, titles: Titles, show: int) -> None:
     summary = found.summary
     for one in summary.changed:
         OUT.print(escape(f"{one.path}: {one.default_value} -> {one.value}"))
@@ -142,7 +150,7 @@ def _people(summary: pb.PreviewSummary, changes: pb.PreviewChunk) -> Iterator[st
             yield f"  {kind} of {by}: {a.id} | {b.id} would be {_name(one.after)}"
 
 
-def _flips(changes: pb.PreviewChunk, titles: Mapping[str, str], show: int) -> Iterator[str]:
+def _flips(changes: pb.PreviewChunk, titles: Titles, show: int) -> Iterator[str]:
     for one in changes.flips[:show]:
         before, after = (_side(side) for side in (_told(one, "before"), _told(one, "after")))
         yield f"{one.listing_a} | {one.listing_b}: {before} -> {after}{_move(one)}{_label(one)}"

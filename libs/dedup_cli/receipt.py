@@ -1,7 +1,6 @@
 """The receipt of a batch, its `summary.json`: what it read, ran under and wrote."""
 
 import json
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +24,14 @@ def _names(values: list[Any]) -> bool:
 
 
 def _score(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and 0 <= value <= 1
+    return type(value) in (int, float) and 0 <= value <= 1
+
+
+_COUNTS = ("read", "quarantined", "unreadable_records", "ambiguous", "needs_review")
+
+
+def _counted(value: Any) -> bool:
+    return isinstance(value, dict) and all(type(value.get(name)) is int for name in _COUNTS)
 
 
 _FIELDS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
@@ -45,6 +51,7 @@ _FIELDS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
     ),
     "settings": (_texts, "the settings that were not the default, as texts"),
     "floor": (_score, "0 to 1"),
+    "counts": (_counted, f"whole numbers: {', '.join(_COUNTS)}"),
     "ai": (lambda it: isinstance(it, dict), "the figures of the language model"),
 }
 
@@ -89,6 +96,7 @@ class Receipt:
     outputs: Mapping[str, str]
     settings: Mapping[str, str]
     floor: float
+    counts: Mapping[str, int]
     release: str
     verdicts: str
 
@@ -165,6 +173,7 @@ def _receipt(path: Path, given: Mapping[str, Any]) -> Receipt:
         given["outputs"],
         given["settings"],
         given["floor"],
+        given["counts"],
         str(given.get("release", "")),
         str(said or "") if asked else verdicts(()),
     )

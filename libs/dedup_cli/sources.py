@@ -13,9 +13,10 @@ from dedup_cli.batch_client import split
 from dedup_cli.console import ERR
 from dedup_cli.reading import Record, read_files
 from dedup_model.errors import invalid
+from dedup_report.shown import document, name_of, shown
 from dedup_rpc.channel import ANONYMOUS, Credentials
 
-SUFFIXES = (".json", ".jsonl", ".parquet")
+SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet")
 DEFAULT_CONFIG = "127.0.0.1:50051"
 
 On = Annotated[
@@ -71,8 +72,8 @@ def told_apart(words: Iterable[str], on: Iterable[Path]) -> tuple[list[str], lis
     So a pattern of the shell may stand after `--on`. Raises `InvalidRequest` when there is no file.
     """
     given = list(words)
-    others = [word for word in given if not Path(word).is_file()]
-    files = [Path(word) for word in given if Path(word).is_file()]
+    others = [word for word in given if not _is_file(word)]
+    files = [Path(word) for word in given if _is_file(word)]
     for path in on:
         files.extend(sorted(_listings_in(path)) if path.is_dir() else [path])
     if not files:
@@ -80,8 +81,27 @@ def told_apart(words: Iterable[str], on: Iterable[Path]) -> tuple[list[str], lis
     return others, files
 
 
+def _is_file(word: str) -> bool:
+    try:
+        return Path(word).is_file()
+    except OSError:  # longer than a name can be
+        return False
+
+
 def _listings_in(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.iterdir() if path.suffix in SUFFIXES)
+    return (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+
+
+class Titles:
+    """The titles of listings by id, as the engine reads both."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._listings = {name_of(one.listing): one.listing for one in records}
+
+    def __getitem__(self, name: str) -> str:
+        """Return a title; empty for a listing that is not there."""
+        listing = self._listings.get(name)
+        return shown(document(listing)).title if listing else ""
 
 
 def records_of(files: Sequence[Path]) -> list[Record]:

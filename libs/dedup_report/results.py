@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from dedup_report.shown import Shown, document, name_of, shown
+from dedup_report.shown import Shown, clean, document, name_of, shown
 from eventdedup.matcher.v1 import matcher_service_pb2 as pb
 
 
@@ -43,7 +43,7 @@ class Results:
 
     def source(self, name: str) -> str:
         """Return the source of an accepted listing; empty for one that was not sent here."""
-        return self.accepted[name].source_code if name in self.accepted else ""
+        return clean(self.accepted[name].source_code) if name in self.accepted else ""
 
     def shown(self, name: str) -> Shown:
         """Return how an accepted listing is shown; without texts when it was not sent here."""

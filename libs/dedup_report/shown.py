@@ -1,6 +1,7 @@
 """A listing as a reader sees it: a few short texts."""
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import date
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ MAX_TEXT = 300
 MAX_LINE = 160
 MAX_ITEM = 60
 MAX_ITEMS = 10
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 EN_DASH = "\u2013"
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -45,8 +47,13 @@ def document(listing: pb.Listing) -> dict[str, Any]:
 
 
 def name_of(listing: pb.Listing) -> str:
-    """Return the id of a listing, trimmed; empty when it has none."""
-    return (listing.id or _text(_extra(listing).get("id"))).strip()
+    """Return the id of a listing as the engine reads it; empty when it has none."""
+    return clean(listing.id or _text(_extra(listing).get("id"))).strip()
+
+
+def clean(text: str) -> str:
+    """Return a text without control characters, which the engine removes."""
+    return text if text.isprintable() else _CONTROL.sub("", text)
 
 
 def _extra(listing: pb.Listing) -> dict[str, Any]:

@@ -25,8 +25,15 @@ def to_message(document: Mapping[str, Any], message: M) -> M:
     known = message.DESCRIPTOR.fields_by_name
     for name, value in document.items():
         if name in known and value is not None:
-            _fill(message, known[name], value)
+            _fill_within(message, known[name], value)
     return message
+
+
+def _fill_within(message: Message, field: Any, value: Any) -> None:
+    try:
+        _fill(message, field, value)
+    except OverflowError:
+        raise ValueError(f"{field.name} is too large") from None
 
 
 def _fill(message: Message, field: Any, value: Any) -> None:

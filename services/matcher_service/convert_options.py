@@ -142,7 +142,7 @@ def _constraints(
 ) -> tuple[Constraint, ...]:
     """Return people's decisions; raises `InvalidRequest` with what was `found` and what they break."""
     for index, one in enumerate(messages):
-        found += _violations(one, f"options.constraints[{index}]")
+        found += constraint_faults(one, f"options.constraints[{index}]")
     if found:
         raise InvalidRequest(found)
     return constraints_of(messages)
@@ -153,7 +153,8 @@ def constraints_of(messages: Iterable[pb.Constraint]) -> tuple[Constraint, ...]:
     return tuple(map(_constraint, messages))
 
 
-def _violations(one: pb.Constraint, path: str) -> Iterator[Violation]:
+def constraint_faults(one: pb.Constraint, path: str) -> Iterator[Violation]:
+    """Yield what is wrong with a person's decision that stands at `path`."""
     if one.kind not in _KINDS:
         yield Violation(f"{path}.kind", "REQUIRED", "MUST_LINK or CANNOT_LINK")
     for name in ("listing_a", "listing_b"):

@@ -60,6 +60,9 @@ def test_a_batch_obeys_the_file_and_its_receipt_names_it(dedup, listings, constr
         line() | {"sure": True},
         line() | {"reviewer": 7},
         line() | {"listing_a": "a"},
+        line(b="b" * 201),
+        line() | {"reviewer": "r" * 201},
+        line() | {"reason": "r" * 1001},
     ],
 )
 def test_a_line_that_is_no_constraint_is_named_and_nothing_is_run(

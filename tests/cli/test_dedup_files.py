@@ -148,8 +148,8 @@ def test_an_empty_file_of_json_lines_is_an_empty_batch(dedup, file):
         ("object.json", b'{"listings": []}'),
         ("map.json", b'{"events": {"a": 1}}'),
         ("number.json", b"5"),
-        ("latin.json", '{"events": [{"id": "ä"}]}'.encode("latin-1")),
-        ("digits.json", b'{"events": [' + b"9" * 5000 + b"]}"),
+        ("latin.json", '{"events": {"ä": 1}}'.encode("latin-1")),
+        ("utf_16.json", '{"events": []}'.encode("utf-16")),
         ("words.parquet", b"not parquet at all"),
         ("magic.parquet", b"PAR1" + b"\x00" * 40 + b"PAR1"),
         ("empty.parquet", b""),
@@ -214,7 +214,9 @@ def test_broken_lines_cost_only_themselves_and_are_named_by_their_place(dedup, f
     assert {entry["field"] for entry in entries} == {"record"}
     places = [place["position"] for place in results.summary["quarantined_at"]]
     assert sorted(places) == list(range(1, len(broken) + 1))
-    assert {place["file"] for place in results.summary["quarantined_at"]} == {"feed_1.jsonl"}
+    files = {place["file"] for place in results.summary["quarantined_at"]}
+    assert {Path(name).name for name in files} == {"feed_1.jsonl"}
+    assert files <= results.summary["inputs"].keys()
 
 
 def test_bytes_that_are_no_utf8_cost_only_their_line(dedup, file, listing):
@@ -224,6 +226,54 @@ def test_bytes_that_are_no_utf8_cost_only_their_line(dedup, file, listing):
     assert accepted(results) == ["a", "b"]
     assert results.counts["unreadable_records"] == 2
     assert {line["reason"] for line in results.lines("quarantine.jsonl")} == {"not UTF-8"}
+
+
+def test_bytes_that_are_no_utf8_in_a_document_cost_only_their_record(dedup, file, listing):
+    document = json.dumps(
+        {"events": [listing("a"), {"id": "x", "title": "Fr#hlich"}, listing("b")]}
+    )
+    results = dedup(file("feed_1.json", document.encode().replace(b"#", b"\xf6")))
+    assert accepted(results) == ["a", "b"]
+    assert [line["reason"] for line in results.lines("quarantine.jsonl")] == ["not UTF-8"]
+
+
+@pytest.mark.parametrize("digits", [400, 5000])
+@pytest.mark.parametrize("suffix", ["json", "jsonl"])
+def test_a_number_of_very_many_digits_costs_at_most_its_field(dedup, file, listing, suffix, digits):
+    geo = {"latitude": "#", "longitude": 7.0}
+    records = [listing("a", location={"city": "Neuheim", "geo": geo}), listing("b", "Markt", n="#")]
+    text = lines(*records) if suffix == "jsonl" else json.dumps({"events": records})
+    results = dedup(file(f"feed_1.{suffix}", text.replace('"#"', "9" * digits)))
+    assert accepted(results) == ["a", "b"]
+    repaired = {place["field"] for place in results.summary["repaired_at"]}
+    assert repaired == {"location.geo.latitude", "location.geo"}
+
+
+def test_a_cleaned_city_counts_beside_a_number_for_a_postal_code(dedup, file, listing):
+    place = {"city": "Ort OT Weiler roh", "zipcode": 77933, "_sanitizeResult": {"city": "Weiler"}}
+    results = dedup(file("feed_1.jsonl", lines(listing("a", location=place))))
+    assert results.lines("canonical.jsonl")[0]["event"]["location"]["city"] == "Weiler"
+
+
+def test_times_that_python_has_no_type_for_cost_at_most_their_record(dedup, tmp_path, listing):
+    path = tmp_path / "feed_1.parquet"
+    seen = pyarrow.array([1772900000123456789] * 3, pyarrow.timestamp("ns"))
+    columns = {
+        "id": ["a", "b", "c"],
+        "title": ["Markt", "Konzert", "Lesung"],
+        "seen": pyarrow.StructArray.from_arrays([seen], names=["at"]),
+        "lasts": pyarrow.array([60, 61, None], pyarrow.duration("ns")),
+        "event_dates": pyarrow.array(
+            [[{"date": 20_000, "start_time": 68_400_000_000_001}], [{"date": 2**31 - 1}], []],
+            pyarrow.list_(
+                pyarrow.struct({"date": pyarrow.date32(), "start_time": pyarrow.time64("ns")})
+            ),
+        ),
+    }
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    results = dedup(path)
+    assert accepted(results) == ["a", "c"]
+    assert [line["field"] for line in results.lines("quarantine.jsonl")] == ["record"]
 
 
 def test_records_that_are_no_objects_inside_a_document_cost_only_themselves(dedup, file, listing):

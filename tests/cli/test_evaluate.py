@@ -226,6 +226,23 @@ def test_the_counts_of_the_run_are_given_for_a_thousand_listings(judge):
     assert "a thousand listings: 0.0 quarantined, 0.0 ambiguous pairs" in judge({"1": "ab"}).out
 
 
+@pytest.mark.parametrize("text", ["{}", "[]", "{", '{"run": 5, "inputs": {}}'])
+def test_a_damaged_receipt_is_named(run, batch, tmp_path, text):
+    (batch.folder / "summary.json").write_text(text, encoding="utf-8")
+    (tmp_path / "gold.csv").write_text(table({"1": "ab"}), encoding="utf-8")
+    answer = run("evaluate", batch.folder, "--labels", tmp_path / "gold.csv")
+    assert answer.status == 1
+    assert "summary.json" in answer.err
+
+
+@pytest.mark.parametrize("gold", [{}, {"1": ["zz"]}])
+def test_labels_of_other_listings_give_no_figures(evaluate, gold):
+    answer = evaluate({"x": "ab"}, gold)
+    assert answer.status == 1
+    assert "labels.csv" in answer.err
+    assert "names no listing of these results" in answer.err
+
+
 def test_listings_that_changed_since_the_run_are_not_used(judge, tmp_path):
     (tmp_path / "listings.jsonl").write_text("{}", encoding="utf-8")
     assert "listings.jsonl is no longer what the run has read" in judge({"1": "ab"}).out

@@ -90,12 +90,32 @@ def test_a_person_s_decision_is_told_with_name_and_reason(run, listings, matcher
         (("a", "zz"), "LISTING_NOT_FOUND"),
         (("a", "b", "c"), "name two listings"),
         (("a", "a"), "two different listings"),
+        (("a", "ü" * 180), "LISTING_NOT_FOUND"),
     ],
 )
 def test_a_wrong_question_is_answered_by_a_sentence(run, listings, matcher_address, words, told):
     answer = run("explain", *words, "--on", listings, "--matcher", matcher_address)
     assert answer.status == 1
     assert told in answer.err
+
+
+def test_ids_that_are_numbers_or_have_blanks_are_explained(run, tmp_path, listing, matcher_address):
+    path = tmp_path / "x.NDJSON"
+    records = [listing(1, source_code="a"), listing(" w ", source_code="b")]
+    path.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+    for words in (("1", "w"), ("1",)):
+        answer = run("explain", *words, "--on", tmp_path, "--matcher", matcher_address)
+        assert answer.status == 0, answer.err
+        assert "1: Orgelkonzert" in answer.out
+    told = run("preview", "thresholds.high=0.999", "--on", path)
+    assert told.status == 0, told.err
+    assert "Orgelkonzert | Orgelkonzert" in told.out
+
+
+def test_a_long_value_is_no_name_of_a_file(run, listings):
+    places = ",".join(f'"Ort Nummer {n}"' for n in range(40))
+    answer = run("preview", f"text.vague_places=[{places}]", "--on", listings)
+    assert answer.status == 0, answer.err
 
 
 def test_without_listings_it_says_what_is_missing(run, tmp_path):

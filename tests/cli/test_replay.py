@@ -10,8 +10,12 @@ from dedup_rpc.client import ConfigClient
 
 DIGEST = "0" * 64
 RUN = {"revision": 1, "digest": DIGEST, "engine_version": "1"}
+COUNTS = {
+    "read": 2, "quarantined": 0, "unreadable_records": 0, "ambiguous": 0, "needs_review": 0,
+}  # fmt: skip
 RECEIPT = {
     "run": RUN,
+    "counts": COUNTS,
     "inputs": {"a.json": DIGEST},
     "outputs": {"clusters.csv": DIGEST},
     "settings": {},
@@ -240,8 +244,9 @@ def test_what_is_no_receipt_is_refused(run, tmp_path, text):
         ("constraints", [None, [], "x", {"c.jsonl": 5}, {"c": DIGEST, "d": DIGEST}]),
         ("outputs", [None, [], {}, {"../secret": DIGEST}, {"clusters.csv": 5}]),
         ("settings", [None, [], {"thresholds.high": 0.9}]),
-        ("floor", [None, "0.5", True, -0.1, 1.1, float("nan"), float("inf")]),
+        ("floor", [None, "0.5", True, -0.1, 1.1, 10**400, float("nan"), float("inf")]),
         ("ai", [None, [], "x", 5]),
+        ("counts", [None, [], {}, {**COUNTS, "read": "5"}, {**COUNTS, "ambiguous": True}]),
     ],
 )
 def test_a_receipt_with_a_part_of_another_shape_is_refused_by_its_name(run, tmp_path, name, values):

@@ -96,6 +96,11 @@ def test_each_strategy_chooses_a_list(
     assert found.provenance["categories"] == sources
 
 
+def test_entries_of_signs_alone_are_entries() -> None:
+    found = merged({"id": "a", "categories": ["🎭", "🎵"]}, {"id": "b", "categories": ["🎵", "…"]})
+    assert found.event["categories"] == ["🎭", "🎵", "…"]
+
+
 FLAGS = (
     {"id": "a", "admission_free": False, "location": located(0.5)},
     {"id": "b", "admission_free": True, "location": located(0.6)},

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup_model.matching_config import MatchingConfig
-from matcher_service.engine.listing import EventDate, to_json
+from matcher_service.engine.listing import EventDate, date_to_json, to_json
 from matcher_service.engine.records import Reading, read
 
 CONFIG = MatchingConfig()
@@ -117,7 +117,21 @@ def test_24_00_as_an_end_is_midnight() -> None:
 
 
 def test_24_00_as_a_start_is_midnight_of_the_next_day() -> None:
-    assert only_date(start_time="24:00") == EventDate(date(2027, 5, 9), 0)
+    entry = only_date(start_time="24:00")
+    assert entry == EventDate(date(2027, 5, 8), 24 * 3600)
+    printed = date_to_json(entry)
+    assert (printed["date"], printed["start_time"]) == ("2027-05-09", "00:00")
+
+
+def test_24_00_as_a_start_of_a_range_stands_for_whole_days() -> None:
+    entry = only_date(start_time="24:00", end_date="2027-05-10")
+    assert entry == EventDate(date(2027, 5, 8), 0, None, date(2027, 5, 10))
+
+
+def test_keys_that_are_not_read_may_be_longer_than_a_text() -> None:
+    found = reading(listing(extra_json=json.dumps({"html": "x" * 200_000})))
+    assert found.quarantined == found.repairs == ()
+    assert len(found.listings[0].extra_json or "") > 200_000
 
 
 def test_a_german_date_is_repaired() -> None:

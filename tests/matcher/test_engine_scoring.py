@@ -89,6 +89,25 @@ def test_midnight_between_two_calendar_days_does_not_part_a_show() -> None:
     assert date_score(late, early) == 1.0
 
 
+@pytest.mark.parametrize(
+    ("other", "least"),
+    [
+        ({"start_time": "23:45"}, 1.0),
+        ({"start_time": "24:00"}, 1.0),
+        ({}, 0.7),
+        ({"date": "2027-05-09", "start_time": "00:10"}, 1.0),
+        ({"date": "2027-05-09", "start_time": "00:00"}, 0.7),
+    ],
+)
+def test_24_00_is_the_end_of_its_day(other: dict[str, Any], least: float) -> None:
+    assert date_score(on({"start_time": "24:00"}), on(other)) >= least
+
+
+def test_24_00_is_no_show_of_the_next_evening() -> None:
+    evening = on({"date": "2027-05-09", "start_time": "20:00"})
+    assert date_score(on({"start_time": "24:00"}), evening) < 1.0
+
+
 def test_other_days_score_nothing() -> None:
     assert date_score(on({}), on({"date": "2027-05-09"})) == 0.0
 

@@ -272,3 +272,10 @@ def test_an_empty_batch_has_a_page():
     found = Elements(page(results([])))
     assert "Deduplication report" in found.text
     assert data_of(page(results([])))["listings"] == []
+
+
+def test_ids_and_sources_stand_as_the_engine_reads_them():
+    one, other = listing("a\x07b", source="s\x07"), listing("c", source="t")
+    made = results([one, other], [event(["ab", "c"])], [pair("ab", "c", 0.9)])
+    assert made.source("ab") == "s"
+    assert made.shown("ab").title

@@ -9,7 +9,8 @@ import numpy as np
 
 from dedup_model.errors import LimitExceeded
 from dedup_model.matching_config import Blocking
-from matcher_service.engine.columns import NO_DAY, Bools, Ints, Rows, Shows, Table
+from matcher_service.engine.columns import NO_DAY, Bools, Ints, Rows, Table
+from matcher_service.engine.shows import Shows
 from matcher_service.engine.words import Matrix
 
 EARTH_RADIUS_KM = 6371.0

@@ -1,6 +1,5 @@
 """The columnar table of a batch: every listing prepared once, strings as codes."""
 
-from array import array
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -9,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dedup_model.matching_config import MatchingConfig
-from matcher_service.engine.listing import EventDate, Listing
+from matcher_service.engine.listing import Listing
 from matcher_service.engine.normalise import city_head, fold
 from matcher_service.engine.prepare import Forms, Parts, Prepared, parts_of
+from matcher_service.engine.shows import Shows, shows_of
 from matcher_service.engine.words import (
     Matrix,
     Words,
@@ -28,7 +28,6 @@ Rows: TypeAlias = NDArray[np.int32 | np.int64]
 Floats: TypeAlias = NDArray[np.float64]
 Bools: TypeAlias = NDArray[np.bool_]
 
-UNKNOWN_TIME = -1
 NO_DAY = 0
 """The day of a listing without any date: it shares it with other dateless listings only."""
 
@@ -60,18 +59,6 @@ class Texts:
     def text(self, row: int) -> str:
         """Return the text of a row."""
         return str(self.values[self.codes[row]])
-
-
-@dataclass(frozen=True, slots=True)
-class Shows:
-    """Days with start times, a row each, sorted by listing, day and start.
-
-    `owner` is the listing's row, `day` a proleptic ordinal, `start` minutes after midnight or -1.
-    """
-
-    owner: Ints
-    day: Ints
-    start: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +155,8 @@ def _table(
     factor, long = config.title.own_place_factor, config.description.long_characters
     return Table(
         ids=tuple(listing.id for listing in listings),
-        shows=_shows(listings, 0),
-        nights=_shows(listings, config.date.night_minutes * 60),
+        shows=shows_of(listings, 0),
+        nights=shows_of(listings, config.date.night_minutes * 60),
         city=_texts(row.city for row in rows),
         city_head=heads,
         city_share=shares_of(heads.codes),
@@ -273,26 +260,3 @@ def _points(listings: Sequence[Listing]) -> Floats:
             confidence = np.nan if geo.confidence is None else geo.confidence
             points[row] = geo.latitude, geo.longitude, confidence
     return points
-
-
-def _shows(listings: Sequence[Listing], night: int) -> Shows:
-    rows = array("q")
-    for owner, listing in enumerate(listings):
-        days = {show for entry in listing.event_dates for show in _days(entry, night)}
-        for show in sorted(days):
-            rows.extend((owner, *show))
-    columns = np.array(rows, np.int64).reshape(-1, 3)
-    return Shows(columns[:, 0], columns[:, 1], columns[:, 2] / 60.0)
-
-
-def _days(entry: EventDate, night: int) -> Iterable[tuple[int, int]]:
-    """Yield day and start in seconds of every day of an entry.
-
-    A start of exactly 00:00 is unknown: feeds write it for whole days. A start in the first `night`
-    seconds belongs to the evening before.
-    """
-    first, last = entry.date.toordinal(), (entry.end_date or entry.date).toordinal()
-    start = entry.start or UNKNOWN_TIME * 60
-    if 0 < start < night:
-        first, last, start = first - 1, last - 1, start + 86400
-    return ((day, start) for day in range(first, last + 1))

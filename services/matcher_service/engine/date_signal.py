@@ -7,7 +7,8 @@ import numpy as np
 
 from dedup_model.signal_settings import Date
 from matcher_service.engine.blocking import Pairs
-from matcher_service.engine.columns import Bools, Floats, Ints, Shows, Table, rounded
+from matcher_service.engine.columns import Bools, Floats, Ints, Table, rounded
+from matcher_service.engine.shows import Shows
 
 DAY_MINUTES = 1440
 SHIFTS = (60.0, 120.0, 720.0)

@@ -1,15 +1,19 @@
 """What a source published, as frozen values, and their JSON form."""
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+MIDNIGHT = 24 * 3600
+"""Seconds of a day."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventDate:
     """One calendar entry; `start` and `end` are seconds after midnight, None when unknown.
 
-    An `end` at or before `start` lies on the following day. `end_date` is the last day of a range.
+    A `start` of `MIDNIGHT` is the end of the day: nobody means the whole of the next one by it, as by
+    00:00. An `end` at or before `start` lies on the following day. `end_date` is the last day of a range.
     """
 
     date: datetime.date
@@ -80,7 +84,9 @@ def location_to_json(location: Location) -> dict[str, Any]:
 
 
 def date_to_json(entry: EventDate) -> dict[str, str | None]:
-    """Return a calendar entry in the form of the input."""
+    """Return a calendar entry in the form of the input; midnight is 00:00 of the next day."""
+    if entry.start == MIDNIGHT:
+        entry = replace(entry, date=entry.date + datetime.timedelta(days=1), start=0)
     return {
         "date": entry.date.isoformat(),
         "start_time": _clock(entry.start),

@@ -11,11 +11,12 @@ import numpy as np
 from dedup_model.matching_config import MatchingConfig
 from matcher_service.engine.blocking import Pairs
 from matcher_service.engine.cluster import labels_of
-from matcher_service.engine.columns import Bools, Ints, Shows, Table, Texts
+from matcher_service.engine.columns import Bools, Ints, Table, Texts
 from matcher_service.engine.constraints import NOBODY, Constraints
 from matcher_service.engine.date_signal import show_counts
 from matcher_service.engine.decide import Verdicts
 from matcher_service.engine.pruning import Judged, joined, judged
+from matcher_service.engine.shows import Shows
 from matcher_service.engine.words import Words
 from matcher_service.engine.work import in_order
 

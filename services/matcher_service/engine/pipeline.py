@@ -26,7 +26,7 @@ from matcher_service.engine.partitions import PART_PAIRS, verdicts_of
 from matcher_service.engine.pruning import Judged
 from matcher_service.engine.records import Issue, Reading
 
-ENGINE_VERSION = "1.4.0"
+ENGINE_VERSION = "1.5.0"
 """Grows with every change that can change a result."""
 PAIRS_A_DECISION = 10
 """Pairs that may be compared for each one that may be returned: it takes ten times the memory."""

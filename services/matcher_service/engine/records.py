@@ -7,8 +7,8 @@ from typing import Any
 from dedup_model.matching_config import MatchingConfig
 from dedup_model.tree import canonical_json
 from matcher_service.engine import values
-from matcher_service.engine.listing import EventDate, Geo, Listing, Location, to_json
-from matcher_service.engine.values import MIDNIGHT, Note, UnreadableError
+from matcher_service.engine.listing import MIDNIGHT, EventDate, Geo, Listing, Location, to_json
+from matcher_service.engine.values import Note, UnreadableError
 
 MAX_LISTING_DAYS = 10_000
 """Days that one listing may name in all, ranges counted out."""
@@ -123,7 +123,7 @@ def _listing(raw: Any, config: MatchingConfig, note: Note) -> Listing:
     identifier = values.required(raw.get("id"), "id", note)
     if len(identifier) > values.MAX_ID_LENGTH:
         raise UnreadableError("id", "longer than 200 characters")
-    names = ("source_type", "source_code", "short_description", "description", "extra_json")
+    names = ("source_type", "source_code", "short_description", "description")
     flags = ("is_family_event", "is_child_focused", "admission_free")
     return Listing(
         id=identifier,
@@ -132,9 +132,15 @@ def _listing(raw: Any, config: MatchingConfig, note: Note) -> Listing:
         location=_location(raw.get("location"), note),
         highlights=values.texts(raw.get("highlights"), "highlights", note),
         categories=values.texts(raw.get("categories"), "categories", note),
+        extra_json=_extra(raw.get("extra_json"), note),
         **{name: values.text(raw.get(name), name, note) for name in names},  # type: ignore[arg-type]
         **{flag: values.truth(raw.get(flag), flag, note) for flag in flags},  # type: ignore[arg-type]
     )
+
+
+def _extra(raw: Any, note: Note) -> str | None:
+    """Return the keys that are not read, as they came: they may be longer than a text."""
+    return values.clean(raw, "extra_json", note) if isinstance(raw, str) else None
 
 
 def _event_dates(raw: Any, config: MatchingConfig, note: Note) -> tuple[EventDate, ...]:
@@ -172,14 +178,14 @@ def _event_date(raw: Any, where: str, config: MatchingConfig, note: Note) -> Eve
 
 
 def _at_midnight(entry: EventDate, where: str) -> EventDate:
-    """Return `24:00` as 00:00: as an end as it stands, as a start of one day on the next day."""
+    """Return an end of `24:00` as 00:00, and so a start of it where it stands for whole days."""
     if MIDNIGHT not in (entry.start, entry.end):
         return entry
     end = 0 if entry.end == MIDNIGHT else entry.end
-    if entry.start != MIDNIGHT:
-        return EventDate(entry.date, entry.start, end, entry.end_date)
-    moved = entry.date if entry.end_date else values.after(entry.date, 1, f"{where}.start_time")
-    return EventDate(moved, 0, end, entry.end_date)
+    start = 0 if entry.start == MIDNIGHT and entry.end_date else entry.start
+    if start == MIDNIGHT:
+        values.after(entry.date, 1, f"{where}.start_time")
+    return EventDate(entry.date, start, end, entry.end_date)
 
 
 def _location(raw: Any, note: Note) -> Location:

@@ -106,7 +106,7 @@ def _text(known: Known, strategy: FieldStrategy, shortest: int) -> Choice:
 def _joined(known: Known) -> Choice:
     distinct: dict[str, tuple[Listing, str]] = {}
     for listing, value in known:
-        distinct.setdefault(fold(value) or value, (listing, value))
+        distinct.setdefault(_form(value), (listing, value))
     texts = _within_limits([value for _, value in distinct.values()], len(" / "))
     sources = list(distinct.values())[: len(texts)]
     return Choice(" / ".join(texts), tuple(dict.fromkeys(listing.id for listing, _ in sources)))
@@ -130,16 +130,21 @@ def _most_frequent(known: Known, form: Callable[[Any], Hashable]) -> Choice:
 def _list(known: Known, strategy: FieldStrategy) -> Choice:
     if strategy not in (*_ALL_OF_THEM, FieldStrategy.MOST_FREQUENT):
         return _single(*max(known, key=lambda one: len(one[1])))
-    holders = Counter(form for _, value in known for form in {fold(entry) for entry in value})
+    holders = Counter(form for _, value in known for form in set(map(_form, value)))
     least = max(holders.values()) if strategy is FieldStrategy.MOST_FREQUENT else 1
     entries: dict[str, str] = {}
     sources: dict[str, None] = {}
     for listing, value in known:
         for entry in value:
-            if holders[fold(entry)] >= least:
-                entries.setdefault(fold(entry), entry)
+            if holders[_form(entry)] >= least:
+                entries.setdefault(_form(entry), entry)
                 sources.setdefault(listing.id)
     return Choice(tuple(_within_limits(list(entries.values()))), tuple(sources))
+
+
+def _form(entry: str) -> str:
+    """Return what spellings of one entry share; of signs alone, the entry."""
+    return fold(entry) or entry
 
 
 def _flag(known: Known, strategy: FieldStrategy) -> Choice:

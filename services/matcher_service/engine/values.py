@@ -6,11 +6,12 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
+from matcher_service.engine.listing import MIDNIGHT
+
 MAX_TEXT_BYTES = 64 * 1024
 MAX_ID_LENGTH = 200
 MAX_ITEMS = 1000
 YEARS = range(1900, 2201)
-MIDNIGHT = 24 * 3600
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _ISO_DAY = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(T.*)?", re.ASCII)
@@ -49,7 +50,9 @@ def text(value: Any, field: str, note: Note) -> str | None:
     if value is None:
         return None
     if isinstance(value, str):
-        return _clean(value, field, note)
+        if len(value) * 4 > MAX_TEXT_BYTES < len(value.encode(errors="replace")):
+            raise UnreadableError(field, "longer than 64 KiB")
+        return clean(value, field, note)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
         note(field, "number read as text")
         return str(value)
@@ -57,15 +60,14 @@ def text(value: Any, field: str, note: Note) -> str | None:
     return None
 
 
-def _clean(value: str, field: str, note: Note) -> str | None:
-    if len(value) * 4 > MAX_TEXT_BYTES < len(value.encode(errors="replace")):
-        raise UnreadableError(field, "longer than 64 KiB")
+def clean(value: str, field: str, note: Note) -> str | None:
+    """Return a text of any length without control characters, which are recorded; None for blank."""
     if value.isprintable():
         return None if value.isspace() or not value else value
-    clean = _CONTROL.sub("", value)
-    if clean != value:
+    kept = _CONTROL.sub("", value)
+    if kept != value:
         note(field, "control characters removed")
-    return clean if any(c.isprintable() and not c.isspace() for c in clean) else None
+    return kept if any(c.isprintable() and not c.isspace() for c in kept) else None
 
 
 def required(value: Any, field: str, note: Note) -> str:

@@ -136,6 +136,12 @@ class TextTables(Section):
                 ["beginners beginner", "intermediate", "advanced improvers"],
                 ["girls", "boys"],
                 ["women womens ladies", "men mens gentlemen"],
+                [
+                    "erster erste ersten erstes", "zweiter zweite zweiten zweites",
+                    "dritter dritte dritten drittes", "vierter vierte vierten viertes",
+                ],
+                ["first", "second", "third", "fourth"],
+                ["one", "two", "three", "four"],
             )
         ],
         max_length=100,

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -82,6 +83,14 @@ def hands(database: str, tmp_path: Path) -> Iterator[Hands]:
     made = Hands(tmp_path, database.replace("postgresql+psycopg://", "postgresql://"))
     yield made
     made.end()
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no clone: nothing can be committed")
+def test_what_the_page_leaves_in_a_clone_is_never_committed() -> None:
+    made = ["secrets/ca.key", "pair.env", "config-service-50051.log", "matcher-service-50052.pid"]
+    command = ["git", "check-ignore", "--no-index", *made]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == made, done.stderr
 
 
 def written(hands: Hands, ended: threading.Event) -> list[float]:

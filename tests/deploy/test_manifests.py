@@ -1,7 +1,11 @@
 """The manifests of every overlay: valid, hardened, and at one with themselves."""
 
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -10,6 +14,8 @@ from deploy.conftest import (
     DEPLOY,
     MINORS,
     OVERLAYS,
+    PATHS,
+    ROOT,
     Document,
     compose,
     deployments,
@@ -201,6 +207,26 @@ def test_compose_gives_every_secret_that_is_named_and_hardens_its_services() -> 
         assert set(spec.get("secrets", ())) <= set(compose()["secrets"])
         assert "no-new-privileges:true" in spec["security_opt"]
         assert spec.get("read_only") or service == "database"
+
+
+@pytest.mark.parametrize("broken", [None, *OVERLAYS])
+def test_a_scan_fails_when_an_overlay_cannot_be_built(tmp_path: Path, broken: str | None) -> None:
+    for name in ("Makefile", "pyproject.toml", "requirements", "deploy"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    scanner = tmp_path / ".venv/scan/bin/checkov"
+    scanner.parent.mkdir(parents=True)
+    scanner.symlink_to("/bin/true")
+    for ready in (".venv/ready", ".venv/scan/ready"):
+        (tmp_path / ready).touch()
+    if broken:
+        with (tmp_path / f"deploy/k8s/overlays/{broken}/kustomization.yaml").open("a") as file:
+            file.write("unknown: true\n")
+    done = subprocess.run(
+        ["make", "scan"], cwd=tmp_path, env=os.environ | PATHS, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert bool(done.returncode) == bool(broken), done.stderr
+    assert not broken or "unknown" in done.stderr
 
 
 def _name(document: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from deploy.conftest import (
 )
 
 from config_service import serving as config_serving
+from matcher_service.llm import cache
+from matcher_service.llm.answer import Answer
 
 CUSTOM = {
     ("monitoring.coreos.com/v1", "ServiceMonitor"),
@@ -36,6 +39,8 @@ CUSTOM = {
 """Kinds that a cluster learns from others' installations; no schema of Kubernetes holds them."""
 IDLE_BYTES, LISTING_BYTES = 128 * 2**20, 12_000
 """Of a matcher, and what each listing of a batch adds; docs/deployment.md says how that was measured."""
+JOURNAL = 1.25
+"""What SQLite writes beside a file while it changes a part of it, and the last good settings."""
 TELEMETRY_SECONDS = 10
 """For the last report and the last traces after a drain."""
 IMAGE = re.compile(r"[a-z0-9-]+(/[a-z0-9-]+)?:[a-z]?[0-9][A-Za-z0-9.-]*")
@@ -126,6 +131,23 @@ def test_the_largest_batches_that_are_let_in_fit_the_memory(name: str) -> None:
     gibibytes = int(container["resources"]["limits"]["memory"].removesuffix("Gi"))
     running = batches * listings * LISTING_BYTES
     assert IDLE_BYTES + running + waiting * 2**20 < gibibytes * 2**30
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_answers_that_are_kept_never_cost_a_pod_its_place(name: str, tmp_path: Path) -> None:
+    every = pod(deployments(name)["matcher-service"])["volumes"]
+    (limit,) = (one["emptyDir"]["sizeLimit"] for one in every if one["name"] == "state")
+    most = cache.MAX_ROWS * answer_bytes(tmp_path)
+    assert most * JOURNAL < int(limit.removesuffix("Gi")) * 2**30
+
+
+def answer_bytes(folder: Path, count: int = 500) -> float:
+    """Return what the longest answer takes on disk: of characters that JSON writes as six bytes."""
+    longest = Answer.model_json_schema()["properties"]["reason"]["maxLength"]
+    one = Answer(verdict="different", confidence=0.1 + 0.2, reason="\x01" * longest)
+    keys = (sha256(str(number).encode()).hexdigest() for number in range(count))
+    cache.Cache(folder).keep(dict.fromkeys(keys, one))
+    return (folder / cache.FILE).stat().st_size / count
 
 
 def test_compose_waits_as_long_as_a_drain() -> None:

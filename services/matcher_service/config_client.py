@@ -6,6 +6,7 @@ longest staleness since the last live contact), the bootstrap file with the envi
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -26,6 +27,8 @@ from matcher_service import last_good
 from matcher_service.env import Env, Rung
 
 LOG = logging.getLogger("event_dedup.matcher.config")
+NO_RUNG = "none"
+"""Stands in counts where no allowed rung gave a config."""
 _FAILURES = (ServiceError, DedupError, UnusableCredentials, OSError)
 
 
@@ -70,26 +73,46 @@ class ConfigLadder:
         self._rejected: Rejected | None = None
         self._contact = float("-inf")
         self._key: SecretValue | None = None
+        self._given: Counter[str] = Counter(dict.fromkeys((*env.rungs, NO_RUNG), 0))
 
     async def for_batch(self) -> BatchConfig:
         """Return the best config that an allowed rung gives; raises `ConfigUnavailable`."""
         problems: list[str] = []
         for rung in self._env.rungs:
             try:
-                return await self._from(rung, tuple(problems))
+                found = await self._from(rung, tuple(problems))
             except _NoConfig as problem:
                 problems.append(f"{rung}: {problem}")
+            else:
+                self._given[rung] += 1
+                return found
+        self._given[NO_RUNG] += 1
         LOG.error("no config for a batch: %s", "; ".join(problems))
         raise ConfigUnavailable("no allowed source gives a config: " + "; ".join(problems))
 
     async def warm(self) -> None:
         """Fetch what holds now, for the batches to come; a failure is left for them to meet."""
+        known = self._good
         try:
             snapshot = await self._fetched()
-            self._remember(snapshot)
-            LOG.info("ready for revision %d", snapshot.revision)
         except _NoConfig as problem:
-            LOG.info("a new revision was not fetched: %s", problem)
+            LOG.info("what holds now was not fetched: %s", problem)
+            return
+        self._remember(snapshot)
+        if snapshot is not known:
+            LOG.info("ready for revision %d", snapshot.revision)
+
+    def given(self) -> dict[tuple[str, ...], float]:
+        """Return how often each allowed rung gave a config, and how often none did."""
+        return {(source,): count for source, count in self._given.items()}
+
+    def age(self) -> float:
+        """Return the seconds since the live rung last gave a config, infinite when it never did.
+
+        What a process before this one left on disk counts until this one has its own.
+        """
+        contact = self._contact if self._good else self._stored()[1]
+        return self._clock() - contact
 
     async def _from(self, rung: Rung, problems: tuple[str, ...]) -> BatchConfig:
         match rung:
@@ -98,11 +121,13 @@ class ConfigLadder:
             case Rung.MEMORY:
                 return self._kept(self._good, self._contact, rung, problems)
             case Rung.FILE:
-                folder = self._env.state_dir
-                snapshot, contact = (folder and last_good.load(folder)) or (None, 0.0)
-                return self._kept(snapshot, contact, rung, problems)
+                return self._kept(*self._stored(), rung, problems)
             case Rung.BOOTSTRAP:
                 return self._bootstrap(problems)
+
+    def _stored(self) -> tuple[Snapshot | None, float]:
+        folder = self._env.state_dir if Rung.FILE in self._env.rungs else None
+        return (folder and last_good.load(folder)) or (None, float("-inf"))
 
     async def _live(self) -> BatchConfig:
         snapshot = await self._fetched()

@@ -86,6 +86,7 @@ async def start(env: Env) -> MatcherServer:
     totals = Totals()
     _measure(telemetry, totals)
     _measure_load(telemetry, workers, intake)
+    _measure_config(telemetry, configs, env)
 
     def heard(outcome: Outcome) -> None:
         if outcome.usage:
@@ -145,6 +146,18 @@ def _measure_load(telemetry: Telemetry, workers: Workers, intake: Intake) -> Non
         "Input and decisions that batches hold",
         lambda: intake.held,
     )
+
+
+def _measure_config(telemetry: Telemetry, configs: ConfigLadder, env: Env) -> None:
+    """Show where configs come from, and how long ago the last live one came."""
+    metrics = telemetry.metrics
+    metrics.counters(
+        "eventdedup_matcher_configs", "Configs of batches by source", ("source",), configs.given
+    )
+    if Rung.LIVE in env.rungs:
+        age, longest = "eventdedup_matcher_config_age", "eventdedup_matcher_config_max_age"
+        metrics.gauge(f"{age}_seconds", "Since the last live config", configs.age)
+        metrics.gauge(f"{longest}_seconds", "It is kept so long", lambda: env.max_staleness)
 
 
 def _unheard(outcome: Outcome) -> None:

@@ -1,4 +1,4 @@
-"""A watch that fetches a new revision when it comes, so that the next batch need not."""
+"""Fetches a new revision when a watch shows it, so that the next batch need not."""
 
 import asyncio
 import logging
@@ -10,10 +10,12 @@ from dedup_rpc.client import AsyncConfigClient, ServiceError, UnusableCredential
 LOG = logging.getLogger("event_dedup.matcher.config")
 PAUSE_SECONDS = 30.0
 """After a watch was refused: roles and tokens change rarely."""
+REFRESH_SECONDS = 60.0
+"""A matcher without batches stays in contact: what it keeps is as young as that in an outage."""
 
 
 class Warming:
-    """Calls `warm` for every state that a watch shows, until it is closed.
+    """Calls `warm` for every state that a watch shows, and at intervals, until it is closed.
 
     A batch never depends on it: it asks ConfigService itself before it starts.
     """
@@ -23,21 +25,32 @@ class Warming:
         client: AsyncConfigClient,
         warm: Callable[[], Awaitable[None]],
         pause: float = PAUSE_SECONDS,
+        refresh: float = REFRESH_SECONDS,
     ) -> None:
-        self._client, self._warm, self._pause = client, warm, pause
-        self._task: asyncio.Task[None] | None = None
+        self._client, self._warm = client, warm
+        self._pause, self._refresh = pause, refresh
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
 
     def start(self) -> None:
         """Begin, in the running loop."""
-        self._task = asyncio.create_task(self._run(), name="warming")
+        self._tasks = (
+            asyncio.create_task(self._watching(), name="warming"),
+            asyncio.create_task(self._refreshing(), name="refreshing"),
+        )
 
     async def close(self) -> None:
         """Stop."""
-        if self._task:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
-    async def _run(self) -> None:
+    async def _refreshing(self) -> None:
+        while True:
+            await asyncio.sleep(self._refresh)
+            await self._warm()
+
+    async def _watching(self) -> None:
         while True:
             try:
                 async with self._client.watch(WatchMode.LATEST) as states:

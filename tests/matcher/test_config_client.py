@@ -293,6 +293,44 @@ async def test_a_new_revision_is_fetched_before_a_batch_asks(tmp_path: Path) -> 
     assert (pinned.snapshot.revision, pinned.source) == (6, Rung.MEMORY)
 
 
+async def test_the_rungs_that_gave_configs_are_counted_and_so_are_batches_without_any() -> None:
+    clock = Clock()
+    configs = client(Answers(snapshot()), clock, rungs=(Rung.LIVE, Rung.MEMORY), max_staleness=60.0)
+    assert configs.given() == {("live",): 0, ("memory",): 0, ("none",): 0}
+    await configs.for_batch()
+    await configs.for_batch()
+    await configs.for_batch()
+    clock.now += 61
+    with pytest.raises(ConfigUnavailable):
+        await configs.for_batch()
+    assert configs.given() == {("live",): 1, ("memory",): 2, ("none",): 1}
+
+
+async def test_the_age_grows_from_the_last_live_config_on() -> None:
+    clock = Clock()
+    configs = client(Answers(snapshot(), rejected(6), down(), snapshot(6)), clock)
+    assert configs.age() == float("inf")
+    await configs.for_batch()
+    clock.now += 30
+    await configs.for_batch()
+    await configs.warm()
+    assert configs.age() == 30
+    await configs.warm()
+    assert configs.age() == 0
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_after_a_restart_the_age_is_that_of_the_file(tmp_path: Path, allowed: bool) -> None:
+    clock = Clock()
+    await client(Answers(snapshot()), clock, state_dir=tmp_path).for_batch()
+    clock.now += 20
+    rungs = tuple(Rung) if allowed else (Rung.LIVE, Rung.MEMORY)
+    configs = client(Answers(snapshot()), clock, state_dir=tmp_path, rungs=rungs)
+    assert configs.age() == (20 if allowed else float("inf"))
+    await configs.for_batch()
+    assert configs.age() == 0
+
+
 async def test_an_answer_that_was_overtaken_does_not_take_the_newest_back() -> None:
     answers = Answers(snapshot(6), snapshot(5))
     ladder = ConfigLadder(answers, Env(rungs=(Rung.LIVE, Rung.MEMORY)))

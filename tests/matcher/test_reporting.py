@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -34,6 +35,7 @@ COUNTS = {
     "ambiguous": 2,
     "largest_cluster": 3,
 }
+PREFIX = "eventdedup_matcher_config_"
 ZERO = dict.fromkeys(COUNTS, 0)
 
 
@@ -261,6 +263,30 @@ async def test_operators_see_the_batches_of_a_matcher(
     assert one.report.instance_id == instance_id(matcher.address)
     assert (one.report.applied_revision, one.lag, one.report.source) == (1, 0, "live")
     assert [(stats.batches, stats.listings) for stats in one.report.stats] == [(1, 3)]
+
+
+async def measured(**env: Any) -> dict[str, float]:
+    """Return what a matcher counts and measures after one batch, by label or name."""
+    matcher = await serving.start(Env("127.0.0.1:0", **env))
+    await batch(matcher, streamed=False)
+    await matcher.stop(0)
+    return {
+        sample.labels.get("source") or sample.name.removeprefix(PREFIX): sample.value
+        for family in matcher.telemetry.metrics.registry.collect()
+        for sample in family.samples
+        if sample.name.startswith(PREFIX) or "source" in sample.labels
+    }
+
+
+async def test_a_matcher_that_cannot_report_measures_where_its_config_came_from(
+    tmp_path: Path,
+) -> None:
+    nowhere = f"unix:{tmp_path / 'config.sock'}"
+    found = await measured(config_address=nowhere, rungs=(Rung.LIVE, Rung.BOOTSTRAP))
+    assert found == {
+        "live": 0, "bootstrap": 1, "none": 0, "age_seconds": inf, "max_age_seconds": 3600
+    }  # fmt: skip
+    assert await measured(rungs=(Rung.BOOTSTRAP,)) == {"bootstrap": 1, "none": 0}
 
 
 async def test_a_matcher_that_may_not_ask_for_its_config_reports_nothing(

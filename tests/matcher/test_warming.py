@@ -64,6 +64,12 @@ async def test_every_change_is_heard_of_from_the_present_state_on(tmp_path: Path
         await warmed.reached(2)
 
 
+async def test_without_a_change_what_holds_is_fetched_again_and_again(tmp_path: Path) -> None:
+    warmed = Warmed()
+    async with served(env(tmp_path)) as address, warming(address, warmed, refresh=0.01):
+        await warmed.reached(5)
+
+
 async def test_a_service_that_comes_later_or_restarts_is_found(tmp_path: Path) -> None:
     warmed = Warmed()
     async with warming(env(tmp_path).address, warmed):

@@ -19,6 +19,7 @@ from deploy.conftest import (
     pod,
     rules,
 )
+from docs.pages import anchors
 
 PORTS = re.compile(r"^\|[^|]*\| (\d+) \| (\d+) \|$", re.M)
 """Rows of two ports."""
@@ -40,8 +41,23 @@ def test_the_page_names_every_secret_and_key(name: str) -> None:
 
 
 def test_the_page_explains_every_alert_and_no_other() -> None:
-    table = MONITORING.partition("| alert | means |")[2]
-    assert set(re.findall(r"`([A-Z][A-Za-z]+)`", table)) == {rule["alert"] for rule in rules()}
+    named = [name for row in explained() for name in re.findall(r"`([A-Za-z]+)`", row[1])]
+    assert sorted(named) == sorted(rule["alert"] for rule in rules())
+
+
+def test_an_alert_s_runbook_is_the_one_of_the_page_and_there() -> None:
+    for rule in rules():
+        page, _, anchor = rule["annotations"]["runbook"].removeprefix("docs/").partition("#")
+        assert anchor in anchors(page), rule
+        link = f"#{anchor}" if page == "monitoring.md" else f"{page}#{anchor}"
+        (row,) = (row for row in explained() if f"`{rule['alert']}`" in row[1])
+        assert f"]({link})" in row[3]
+
+
+def explained() -> list[list[str]]:
+    """Return the rows of the table of alerts, by columns from 1 on."""
+    table = MONITORING.partition("| alert | means | do |\n|---|---|---|\n")[2].partition("\n\n")[0]
+    return [row.split("|") for row in table.splitlines()]
 
 
 def test_the_page_names_the_ports() -> None:

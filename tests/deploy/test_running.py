@@ -206,7 +206,7 @@ def test_the_operator_gets_the_same_alerts_as_prometheus() -> None:
     assert len(set(names)) == len(names)
     for one in rules():
         assert one["labels"]["severity"] in {"info", "warning", "critical"}
-        assert {"summary", "description"} == set(one["annotations"])
+        assert {"summary", "description", "runbook"} == set(one["annotations"])
 
 
 def test_the_dashboard_is_delivered_whole() -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+from markdown.extensions.toc import slugify
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 TOKEN = re.compile(
@@ -34,6 +36,12 @@ def blocks(page: str) -> list[Block]:
         else:
             found.append(Block(heading, token["language"], dedent(token["code"])))
     return found
+
+
+def anchors(page: str) -> set[str]:
+    """Return what links to a page below `docs/` may name: its headings, as the site writes them."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return {slugify(one["heading"], "-") for one in TOKEN.finditer(text) if one["heading"]}
 
 
 def documents(text: str) -> Iterator[Any]:

@@ -1,7 +1,7 @@
 """The reader of pages sees what is there, and what is not."""
 
 import pytest
-from docs.pages import blocks, documents, holds
+from docs.pages import anchors, blocks, documents, holds
 
 WHOLE = {"a": 1, "list": [{"b": "x"}, {"b": "y", "c": 2}], "text": "abc"}
 
@@ -29,3 +29,9 @@ def test_blocks_stand_under_their_headings() -> None:
     found = [block for block in blocks("cookbook.md") if block.heading == "One setting"]
     assert [block.language for block in found] == ["sh", "json"]
     assert found[0].text.startswith("grpcurl")
+
+
+def test_headings_are_anchors_and_lines_of_code_are_none() -> None:
+    found = anchors("by_hand.md")
+    assert "restart-all-of-it" in found
+    assert not any(one.startswith("begin-service") for one in found)

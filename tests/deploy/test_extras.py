@@ -47,12 +47,20 @@ def test_images_hold_no_library_of_the_other_service() -> None:
     assert not matcher & (STORAGE | PEOPLE | {"pyarrow"})
 
 
-@pytest.mark.parametrize("extra", ["config", "matcher", "cli"])
-def test_a_lock_holds_what_its_extra_asks_for(extra: str) -> None:
-    project = PROJECT["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"][extra]]
+@pytest.mark.parametrize(
+    ("lock", "extras"), [("config", ["config"]), ("matcher", ["matcher", "ai"]), ("cli", ["cli"])]
+)
+def test_a_lock_holds_what_its_extras_ask_for(lock: str, extras: list[str]) -> None:
+    asked = [one for extra in extras for one in PROJECT["project"]["optional-dependencies"][extra]]
+    wanted = [*PROJECT["project"]["dependencies"], *asked]
     names = {normal(re.split(r"[\[><=]", one)[0]) for one in wanted} - {"event-dedup"}
-    assert names <= locked(LOCKS / f"{extra}.txt")
+    assert names <= locked(LOCKS / f"{lock}.txt")
+
+
+def test_the_page_names_the_extras_that_images_hold() -> None:
+    page = (ROOT / "docs/deployment.md").read_text()
+    assert "`event-dedup[config]`" in page
+    assert "`event-dedup[matcher,ai]`" in page
 
 
 @pytest.mark.parametrize("name", ["config", "matcher", "cli", "build"])

@@ -98,6 +98,7 @@ def test_the_steps_of_both_environments_run_and_their_commands_start(tmp_path: P
         copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
         copy(ROOT / source, place)
     root = tmp_path / "root"
+    told = map(int, re.findall(r"\b(\d+) MB", (ROOT / "docs/deployment.md").read_text()))
     for stage in ("wheel", "config-environment", "matcher-environment"):
         run_stage(stage, context, root)
         if stage != "wheel":
@@ -105,7 +106,14 @@ def test_the_steps_of_both_environments_run_and_their_commands_start(tmp_path: P
             shown = run(f"{root}/app/bin/{service} --help", root)
             assert f"usage: {service}" in shown
             assert not list(root.glob("app/bin/pip*"))
+            assert megabytes(root / "app") == pytest.approx(next(told), rel=0.05)
             shutil.rmtree(root / "app")
+
+
+def megabytes(folder: Path) -> float:
+    """Return the size of a folder's files, as the page measures it."""
+    command = ["du", "--apparent-size", "--summarize", "--block-size=1", str(folder)]
+    return int(subprocess.check_output(command, timeout=60).split()[0]) / 1e6
 
 
 def run_stage(stage: str, context: Path, root: Path) -> None:

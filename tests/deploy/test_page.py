@@ -3,7 +3,6 @@
 import os
 import re
 from ipaddress import ip_address, ip_network
-from pathlib import Path
 
 import kubernetes_validate
 import pytest
@@ -14,12 +13,15 @@ from deploy.conftest import (
     Document,
     built,
     deployments,
+    environment,
     of_kind,
     overlay,
     pod,
     rules,
 )
 from docs.pages import anchors
+
+from dedup_rpc.telemetry import ENDPOINT as OTLP
 
 PORTS = re.compile(r"^\|[^|]*\| (\d+) \| (\d+) \|$", re.M)
 """Rows of two ports."""
@@ -82,17 +84,48 @@ def test_namespaces_are_let_in_by_the_labels_that_the_page_gives() -> None:
     assert all(f"`{label}`" in PAGE for label in labels)
 
 
-def test_a_way_to_the_language_model_is_taken_in_as_the_page_says(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> tuple[Document, ...]:
+    """What the page's own folder makes, which takes the components in."""
+    folder = tmp_path_factory.mktemp("own")
     (shown,) = re.findall(r"```yaml\n(apiVersion: kustomize.*?)```", PAGE, re.S)
-    (tmp_path / "kustomization.yaml").write_text(
-        shown.replace("deploy/", f"{os.path.relpath(ROOT, tmp_path)}/deploy/")
+    (folder / "kustomization.yaml").write_text(
+        shown.replace("deploy/", f"{os.path.relpath(ROOT, folder)}/deploy/")
     )
-    documents = built(tmp_path)
-    kinds = len(of_kind(overlay("production"), "NetworkPolicy"))
-    policies = {one["metadata"]["name"]: one for one in of_kind(documents, "NetworkPolicy")}
-    assert len(policies) == kinds + 1
-    policy = policies["language-model"]
-    kubernetes_validate.validate(policy, MINORS[0], strict=True)
+    return built(folder)
+
+
+def named(documents: tuple[Document, ...], kind: str) -> dict[str, Document]:
+    return {one["metadata"]["name"]: one for one in of_kind(documents, kind)}
+
+
+@pytest.mark.parametrize("minor", MINORS)
+def test_what_components_add_is_valid(own: tuple[Document, ...], minor: str) -> None:
+    there, made = (named(one, "NetworkPolicy") for one in (overlay("production"), own))
+    assert made.keys() - there.keys() == {"language-model", "otlp"}
+    for document in (*made.values(), *of_kind(own, "Deployment")):
+        kubernetes_validate.validate(document, minor, strict=True)
+
+
+def test_traces_go_where_the_page_says_and_may(own: tuple[Document, ...]) -> None:
+    for service, deployment in named(own, "Deployment").items():
+        (container,) = pod(deployment)["containers"]
+        added = {OTLP: "http://otel-collector.monitoring:4317"}
+        before = environment(pod(deployments("production")[service])["containers"][0])
+        assert environment(container) == before | added
+        assert f"`{added[OTLP]}`" in PAGE
+    spec = named(own, "NetworkPolicy")["otlp"]["spec"]
+    assert (spec["podSelector"], spec["policyTypes"]) == ({}, ["Egress"])
+    (rule,) = spec["egress"]
+    (peer,) = rule["to"]
+    assert peer == {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}
+    }
+    assert rule["ports"] == [{"protocol": "TCP", "port": 4317}]
+
+
+def test_a_way_to_the_language_model_leads_to_nothing_inside(own: tuple[Document, ...]) -> None:
+    policy = named(own, "NetworkPolicy")["language-model"]
     assert policy["spec"]["policyTypes"] == ["Egress"]
     assert not reaches(policy, "10.1.2.3")
     assert not reaches(policy, "192.168.1.1")

@@ -16,7 +16,7 @@ READ = {
     "matcher-service": SHARED | set(MATCHER) | {"EVENT_DEDUP_GEMINI_API_KEY"},
 }
 LEFT_OUT = {
-    "OTEL_EXPORTER_OTLP_ENDPOINT": "only where there is a collector; it needs a way through the net",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "only where there is a collector: the component otlp sets it, and opens a way",
     "CONFIG_KEYRING": "a secret in a variable; CONFIG_KEYRING_FILE holds it in a file",
     "EVENT_DEDUP_ENCRYPTION_KEY": "for taking an earlier system's settings over, once, by hand",
     "EVENT_DEDUP_GEMINI_API_KEY": "for the bootstrap rung alone, which no manifest allows",
@@ -34,7 +34,7 @@ LEFT_OUT = {
     "MATCHER_MAX_QUEUED": "the default suits",
     "MATCHER_STALL_SECONDS": "the default suits",
 } | {f"{prefix}_{name}": "the default suits" for prefix in ("CONFIG", "MATCHER") for name in LIMITS}
-"""Variables that nothing in `deploy/` sets, and why."""
+"""Variables that no overlay, compose file or image sets, and why."""
 
 
 def given() -> Iterator[tuple[str, str, set[str]]]:

@@ -19,6 +19,7 @@ from matcher_service.engine.columns import Table, weighed_categories
 from matcher_service.engine.contrasts import contrary
 from matcher_service.engine.date_signal import DAY_MINUTES, SHIFTS
 from matcher_service.engine.shows import Shows
+from matcher_service.engine.towns import apart
 from matcher_service.engine.words import Matrix
 
 Days = Mapping[int, list[float]]
@@ -42,6 +43,8 @@ class Plain:
     city_head: str
     city_share: float
     is_short_city: bool
+    district: str
+    towns: str
     is_common_title: bool
     venue: str
     venue_words: Weighed
@@ -51,6 +54,9 @@ class Plain:
     title_joined: str
     title_words: Weighed
     title_marks: str
+    series: str
+    part: str
+    part_words: Weighed
     found_words: frozenset[int]
     text: str
     text_plain: str
@@ -66,7 +72,8 @@ class Plain:
 def plain_listings(table: Table) -> list[Plain]:
     """Return the listings of a table, one by one."""
     size = len(table.ids)
-    names = ("city", "city_head", "venue", "street", "title", "title_joined", "title_marks", "text")
+    places = ("city", "city_head", "district", "towns", "venue", "street")
+    names = (*places, "title", "title_joined", "title_marks", "series", "part", "text")
     texts = {
         name: getattr(table, name).values[getattr(table, name).codes].tolist()
         for name in (*names, "text_plain", "source")
@@ -85,7 +92,7 @@ def plain_listings(table: Table) -> list[Plain]:
     }
     words = {
         name: [Weighed(row, sum(row.values())) for row in _rows(getattr(table, name).weights)]
-        for name in ("venue_words", "title_words", "text_words")
+        for name in ("venue_words", "title_words", "part_words", "text_words")
     }
     columns = texts | lists | words
     columns |= {"days": _days(table.shows, size), "nights": _days(table.nights, size)}
@@ -213,7 +220,7 @@ def _names(one: Plain, other: Plain, settings: Geo) -> float:
 def _address(one: Plain, other: Plain, likeness: float, settings: Geo) -> float:
     common = one.is_common_title or other.is_common_title
     share = 1.0 if common else one.city_share
-    if not (one.city and other.city):
+    if not (one.city and other.city) and not _in_two_towns(one, other):
         low, high = settings.unknown_city_unlike_score, settings.unknown_city_alike_score
         middle = settings.neutral_score
     elif not _same_city(one, other):
@@ -233,7 +240,18 @@ def _address(one: Plain, other: Plain, likeness: float, settings: Geo) -> float:
 
 def _same_city(one: Plain, other: Plain) -> bool:
     short = one.is_short_city or other.is_short_city
-    return one.city == other.city or (one.city_head == other.city_head and short)
+    same = one.city == other.city or (one.city_head == other.city_head and short)
+    two = one.district and other.district and apart(one.district, other.district)
+    parts = (
+        ((one.district, other.city), (other.district, one.city)) if one.city != other.city else ()
+    )
+    is_part = any(district and district == city for district, city in parts)
+    return is_part or (same and not two and not _in_two_towns(one, other))
+
+
+def _in_two_towns(one: Plain, other: Plain) -> bool:
+    stated = one.city and other.city
+    return not stated and bool(one.towns and other.towns and apart(one.towns, other.towns))
 
 
 def _kilometres(one: tuple[float, ...], other: tuple[float, ...]) -> float:
@@ -253,8 +271,24 @@ def _title(one: Plain, other: Plain, settings: Title) -> float:
     score = _stretched(evidence, settings.evidence_floor, settings.evidence_ceiling)
     if one.is_long_text and one.text_titles <= 2 and one.text == other.text:
         score = max(score, settings.same_text_score)
-    differ = contrary(one.title_marks, other.title_marks)
-    return round(min(score, settings.contrast_score) if differ else score, 9)
+    if contrary(one.title_marks, other.title_marks):
+        score = min(score, settings.contrast_score)
+    if one.series and one.series == other.series and one.part != other.part:
+        score = min(score, _as_parts(one, other, settings))
+    return round(score, 9)
+
+
+def _as_parts(one: Plain, other: Plain, settings: Title) -> float:
+    left = _covered(one.part_words, other.found_words)
+    right = _covered(other.part_words, one.found_words)
+    mean, better = (left + right) / 2, max(left, right)
+    sort, sets = (_ratio(one.part, other.part, word_sets=sets) for sets in (False, True))
+    share = settings.coverage_share
+    evidence = share * (mean + settings.one_sided_share * (better - mean))
+    evidence -= settings.left_over_penalty * max(0.0, 1.0 - better)
+    evidence += (1 - share) * _blend(sort, sets, settings)
+    score = _stretched(evidence, settings.evidence_floor, settings.evidence_ceiling)
+    return score if one.part and other.part else min(score, settings.contrast_score)
 
 
 def _letters(one: Plain, other: Plain, settings: Title) -> float:
@@ -315,7 +349,8 @@ def _odds(one: Plain, other: Plain, settings: Scoring) -> float:
     if one.source and other.source:
         alike = one.source == other.source
         odds = settings.same_source_odds if alike else settings.other_source_odds
-    if one.city and other.city and not _same_city(one, other):
+    stated = one.city and other.city
+    if (stated and not _same_city(one, other)) or _in_two_towns(one, other):
         odds *= settings.other_city_odds
     return odds
 

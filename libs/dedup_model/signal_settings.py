@@ -56,10 +56,20 @@ class Geo(Section):
     )
     other_city_alike_score: Number = score(0.3, "Score of two cities with alike venues or streets.")
     common_title_factor: Number = score(
-        0.2, "Factor where no venue is known, under a title that a source has at several of a city."
+        0.2, "Factor where no venue is known, under a title that stands at several of a city."
     )
     common_title_likeness: Number = score(
         0.4, "Likeness of venues or streets that is needed to count at all under such a title."
+    )
+    common_title_venues: Whole = setting(
+        3, "So many venues, of whatever sources, make a title one of these; 0: one source's alone.",
+        "venues", 0, 1000,
+    )  # fmt: skip
+    use_towns: bool = Field(
+        default=True, description="Where no city is stated, towns in venues and titles count."
+    )
+    use_districts: bool = Field(
+        default=True, description="Two districts of a city count as two cities."
     )
 
 
@@ -94,6 +104,9 @@ class Date(Section):
         0.55,
         "Least time factor between two sources exactly 1, 2 or 12 hours apart: badly converted.",
     )
+    named_time_minutes: Whole = setting(
+        90, "Doors or a start that a text names count this far from the stated time.", "minutes", 0, 720
+    )  # fmt: skip
     unknown_date_score: Number = score(0.5, "Score when either listing names no date.")
 
 
@@ -132,6 +145,10 @@ class Title(TitleBlend):
     )
     evidence_floor: Number = setting(-0.2, "Evidence at which the score is 0.", "score", -1, 0.5)
     evidence_ceiling: Number = setting(0.85, "Evidence at which the score is 1.", "score", 0.51, 2)
+    series_parts: Whole = setting(
+        2, "Unlike titles of one day beside one name that make it a series; 0: none is.",
+        "titles", 0, 1000,
+    )  # fmt: skip
     own_place_factor: Number = score(
         0.25, "Factor for the weight of a title word that repeats the listing's city or venue."
     )

@@ -130,6 +130,8 @@ class TextTables(Section):
                     "erwachsene erwachsenen", "senioren seniorinnen",
                 ],
                 ["anfaenger anfaengerinnen einsteiger", "fortgeschrittene fortgeschrittenen"],
+                ["grundkurs grundlagen basiskurs", "aufbaukurs vertiefungskurs vertiefung"],
+                ["android", "iphone ios ipad"],
                 ["maedchen", "jungen jungs buben"],
                 ["damen frauen", "herren maenner"],
                 ["children kids", "teens teenagers", "adults", "seniors"],
@@ -173,4 +175,61 @@ class TextTables(Section):
         ],
         max_length=1000,
         description="Words that say nothing about which event it is.",
+    )  # fmt: skip
+    venue_kinds: list[Text] = Field(
+        default=[
+            "altstadt", "arts", "assembly", "at", "aula", "bahnhof", "baptist", "bar", "british",
+            "bücherei", "bühne", "bürgerhaus", "bürgersaal", "cafe", "car", "center", "centre",
+            "chapel", "church", "civic", "club", "clubraum", "community", "cricket",
+            "dorfgemeinschaftshaus", "dorfplatz", "eingang", "entrance", "ev", "evangelische",
+            "festhalle", "festplatz", "feuerwehrgerätehaus", "feuerwehrhaus", "field", "fields",
+            "floor", "football", "foyer", "friedhof", "garden", "gardens", "gemeindehalle",
+            "gemeindehaus", "gemeindesaal", "gemeindezentrum", "golf", "green", "ground", "großer",
+            "grundschule", "guildhall", "hall", "hof", "hotel", "hut", "inn", "innenstadt",
+            "institute", "kapelle", "kath", "katholische", "keller", "kirche", "kirchplatz",
+            "kleiner", "large", "legion", "library", "lounge", "lower", "main", "market",
+            "marktplatz", "meet", "mehrzweckhalle", "memorial", "mensa", "methodist", "museum",
+            "near", "nebenzimmer", "new", "old", "online", "parish", "park", "pavilion",
+            "pfarrheim", "pfarrkirche", "pfarrsaal", "playing", "primary", "rathaus", "raum",
+            "recreation", "restaurant", "room", "rooms", "rugby", "saal", "school", "schule",
+            "schützenhaus", "scout", "small", "social", "sporthalle", "sportheim", "sportplatz",
+            "sports", "square", "st", "stadthalle", "stage", "station", "studio", "the", "theatre",
+            "town", "turnhalle", "upper", "various", "venues", "vereinsheim", "village", "war",
+            "zentrum",
+        ],
+        max_length=1000,
+        description="Words of which a venue's name says what it is and not where: Village Hall.",
+    )  # fmt: skip
+    town_venues: list[Text] = Field(
+        default=[
+            "bowling club", "cricket club", "football club", "memorial hall", "methodist chapel",
+            "methodist church", "methodist hall", "parish church", "parish hall", "parish room",
+            "parish rooms", "rugby club", "town hall", "village hall",
+        ],
+        max_length=1000,
+        description="Venues whose names begin with their town: Clun Village Hall.",
+    )  # fmt: skip
+    street_words: list[Text] = Field(
+        default=[
+            "allee", "avenue", "close", "drive", "gardens", "gasse", "hill", "lane", "place",
+            "platz", "quay", "road", "row", "square", "str", "straße", "street", "terrace", "way",
+            "weg",
+        ],
+        max_length=1000,
+        description="Last words of the names of streets, which are no towns.",
+    )  # fmt: skip
+    meeting_words: list[Text] = Field(
+        default=[
+            "meet", "meeting point", "outside", "start", "startpunkt", "treffpunkt",
+        ],
+        max_length=100,
+        description="Words before the name of a place where people meet.",
+    )  # fmt: skip
+    time_words: list[Text] = Field(
+        default=[
+            "beginn", "door", "doors", "einlass", "gates", "kick off", "kick-off", "on stage",
+            "saalöffnung", "show", "start", "starts", "türöffnung",
+        ],
+        max_length=100,
+        description="Words before a time in a text: doors, start.",
     )  # fmt: skip

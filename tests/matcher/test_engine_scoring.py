@@ -108,6 +108,31 @@ def test_24_00_is_no_show_of_the_next_evening() -> None:
     assert date_score(on({"start_time": "24:00"}), evening) < 1.0
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Einlass: 19 Uhr, Beginn 20 Uhr", True),
+        ("Doors open at 7pm", True),
+        ("doors 7:00 p.m.", True),
+        ("Einlass ab 19.00", True),
+        ("Einlass 19 Euro", False),
+        ("Einlass 16 Uhr", False),
+        ("Ein Abend mit 19 Liedern", False),
+        ("", False),
+    ],
+)
+def test_doors_that_the_text_names_are_a_start(text: str, expected: bool) -> None:
+    one = on({"start_time": "20:00"}) | {"description": text}
+    assert (date_score(one, on({"start_time": "19:00"})) == 1.0) is expected
+
+
+def test_a_text_speaks_of_no_one_time_where_there_are_several_shows_or_none() -> None:
+    text = {"description": "Einlass 19 Uhr"}
+    several = on({"start_time": "20:00"}, {"start_time": "22:00"}) | text
+    assert date_score(several, on({"start_time": "19:00"})) < 1.0
+    assert date_score(on({}) | text, on({"start_time": "19:00"})) == 0.9
+
+
 def test_other_days_score_nothing() -> None:
     assert date_score(on({}), on({"date": "2027-05-09"})) == 0.0
 
@@ -232,6 +257,29 @@ def test_two_names_that_two_sources_have_for_a_venue_make_no_title_common() -> N
     again = [*two, placed("c", "amt", "Chorprobe", name="Stadthalle")]
     table = table_of(read(again, CONFIG).listings, CONFIG, lambda _: None)
     assert table.is_common_title.all()
+
+
+@pytest.mark.parametrize(
+    ("venues", "least", "expected"),
+    [
+        (["Kita Regenbogen", "Gymnasium", "Feuerwehrhaus"], 3, True),
+        (["Kita Regenbogen", "Gymnasium"], 3, False),
+        (["Kita Regenbogen", "Kita", "Gymnasium"], 3, False),
+        (["Kita Regenbogen", "Gymnasium", "Feuerwehrhaus"], 4, False),
+        (["Kita Regenbogen", "Gymnasium", "Feuerwehrhaus"], 0, False),
+    ],
+)
+def test_a_title_at_many_venues_of_a_city_is_common_whoever_names_them(
+    venues: list[str], least: int, expected: bool
+) -> None:
+    config = MatchingConfig.model_validate({"geo": {"common_title_venues": least}})
+    titles = ["Tag der offenen Tür", "Tag der offenen Tür", "Tag der offenen Tür im Ort"]
+    raw = [placed(str(n), f"s{n}", titles[n], name=name) for n, name in enumerate(venues)]
+    elsewhere = placed("9", "s9", titles[0], name="Hafen") | at(city="Kiel", name="Hafen")
+    table = table_of(read([*raw, elsewhere], config).listings, config, lambda _: None)
+    common = table.is_common_title.tolist()
+    assert common[0] is common[1] is expected
+    assert not common[-1]
 
 
 def test_one_street_and_number_is_one_place_under_two_names() -> None:

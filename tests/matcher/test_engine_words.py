@@ -9,13 +9,21 @@ from matcher_service.engine.words import Compounds, index_of, stem, words_in
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("ringeler", "ringel"), ("konzerte", "konzert"), ("kindern", "kinder"), ("walks", "walk")],
+    [
+        ("ringeler", "ringel"),
+        ("konzerte", "konzert"),
+        ("kindern", "kinder"),
+        ("walks", "walk"),
+        ("haydns", "haydn"),
+        ("singers", "singer"),
+        ("duerers", "duerer"),
+    ],
 )
 def test_an_inflection_leaves_the_stem(one: str, other: str) -> None:
     assert stem(one) == stem(other)
 
 
-@pytest.mark.parametrize("word", ["tee", "rose", "jazz", "2027"])
+@pytest.mark.parametrize("word", ["tee", "rose", "jazz", "2027", "bass"])
 def test_a_short_word_is_its_own_stem(word: str) -> None:
     assert stem(word) == word
 
@@ -28,6 +36,7 @@ def test_a_short_word_is_its_own_stem(word: str) -> None:
         (["hemdglunker"], "hemdglunkerparade", ["hemdglunk", "parad"]),
         (["repair", "cafe"], "repaircafe", ["cafe", "repair"]),
         (["orgel"], "flohmarkt", ["flohmarkt"]),
+        (["blut", "spende", "termin"], "blutspendetermin", ["blut", "spend", "termi"]),
         (["abend"], "abend", ["abend"]),
     ],
 )

@@ -97,6 +97,16 @@ ONCE_CODE = {
 """What the earlier system had in its code."""
 
 NEW = {
+    "geo.common_title_venues",
+    "geo.use_towns",
+    "geo.use_districts",
+    "date.named_time_minutes",
+    "title.series_parts",
+    "text.venue_kinds",
+    "text.town_venues",
+    "text.street_words",
+    "text.meeting_words",
+    "text.time_words",
     "geo.venue_word_sets_share",
     "geo.venue_floor",
     "geo.venue_ceiling",

@@ -8,10 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dedup_model.matching_config import MatchingConfig
+from matcher_service.engine.common_titles import repeated, widespread
 from matcher_service.engine.listing import Listing
+from matcher_service.engine.named_times import NamedTimes
 from matcher_service.engine.normalise import city_head, fold
-from matcher_service.engine.prepare import Forms, Parts, Prepared, parts_of
+from matcher_service.engine.prepare import Forms, Parts, Prepared, districts, parts_of
+from matcher_service.engine.series import parts_of_series
 from matcher_service.engine.shows import Shows, shows_of
+from matcher_service.engine.towns import Towns
 from matcher_service.engine.words import (
     Matrix,
     Words,
@@ -72,8 +76,12 @@ class Table:
     city_head: Texts
     city_share: Floats
     is_short_city: Bools
+    district: Texts
+    """The part of the city, stated, or named by the venue as another listing states it."""
+    towns: Texts
+    """What a row names as its town: its city, else towns of the batch in its venue or title."""
     is_common_title: Bools
-    """Whether a source has the row's title at several venues of its city."""
+    """Whether the row's title stands at several venues of its city."""
     venue: Texts
     venue_words: Words
     street: Texts
@@ -82,6 +90,11 @@ class Table:
     title: Texts
     title_joined: Texts
     title_words: Words
+    series: Texts
+    """The series or festival that a row is part of."""
+    part: Texts
+    part_words: Words
+    """The title without the name of the series."""
     title_vocabulary: tuple[str, ...]
     title_marks: Texts
     """What tells titles of one kind apart."""
@@ -124,7 +137,9 @@ def table_of(
     synonyms = forms.synonyms
     weighed = [synonyms.text(fold(name)) for name in weighed_categories(config)]
     rows = _Heard(prepared, lambda: progress(len(prepared)))
-    return _table(listings, rows, weighed, config)
+    named = parts_of_series(listings, config.title.series_parts)
+    series = [(name, forms.title(part)) for name, part in named]
+    return _table(listings, rows, series, weighed, config)
 
 
 class _Heard(list[Prepared]):
@@ -142,9 +157,13 @@ class _Heard(list[Prepared]):
 
 
 def _table(
-    listings: Sequence[Listing], rows: list[Prepared], weighed: list[str], config: MatchingConfig
+    listings: Sequence[Listing],
+    rows: list[Prepared],
+    series: list[tuple[str, str]],
+    weighed: list[str],
+    config: MatchingConfig,
 ) -> Table:
-    parts = parts_of(rows, config.text)
+    parts = parts_of(rows, [part for _, part in series], config.text)
     title, text = (
         _texts(_sorted_words(value) for value in column)
         for column in ([row.title for row in rows], [row.text for row in rows])
@@ -153,15 +172,20 @@ def _table(
     venue, source = _texts(_sorted_words(row.venue) for row in rows), _sources(listings)
     title_index, venue_index = index_of(parts.title), index_of(parts.venue)
     factor, long = config.title.own_place_factor, config.description.long_characters
+    times = NamedTimes(config.text.time_words, config.date.named_time_minutes)
+    entries = [times.entries(listing) for listing in listings]
     return Table(
         ids=tuple(listing.id for listing in listings),
-        shows=shows_of(listings, 0),
-        nights=shows_of(listings, config.date.night_minutes * 60),
+        shows=shows_of(entries, 0),
+        nights=shows_of(entries, config.date.night_minutes * 60),
         city=_texts(row.city for row in rows),
         city_head=heads,
         city_share=shares_of(heads.codes),
         is_short_city=np.array([row.city == city_head(row.city) for row in rows], bool),
-        is_common_title=_common(title, heads, source, venue),
+        district=_texts(districts(rows) if config.geo.use_districts else [""] * len(rows)),
+        towns=_texts(_towns(listings, config)),
+        is_common_title=repeated(title.codes, heads.codes, source.codes, venue.codes)
+        | widespread(parts, heads.codes, config.geo.common_title_venues),
         venue=venue,
         venue_words=words_in(parts.venue, venue_index, _own_city(rows, parts.venue, factor)),
         street=_texts(row.street for row in rows),
@@ -169,6 +193,11 @@ def _table(
         title=title,
         title_joined=_texts(row.title.replace(" ", "") for row in rows),
         title_words=words_in(parts.title, title_index, _own_places(parts, factor)),
+        series=_texts(name for name, _ in series),
+        part=_texts(_sorted_words(part) for _, part in series),
+        part_words=words_in(
+            [[word for word in part if word in title_index] for part in parts.part], title_index
+        ),
         title_vocabulary=tuple(title_index),
         title_marks=_texts(row.marks for row in rows),
         found_words=matrix_of(
@@ -212,29 +241,16 @@ def _carriers(texts: Texts, titles: Texts) -> Ints:
     return counts[texts.codes]
 
 
-def _common(titles: Texts, cities: Texts, sources: Texts, venues: Texts) -> Bools:
-    """Tell which titles a source has at several venues of one city, a row each.
-
-    Within one source: two may call one venue by two names.
-    """
-    here = _grouped(titles.codes, cities.codes)
-    known = np.flatnonzero((sources.codes > 0) & (venues.codes > 0) & (titles.codes > 0))
-    source = _grouped(here[known], sources.codes[known])
-    first = np.unique(_grouped(source, venues.codes[known]), return_index=True)[1]
-    several = np.bincount(source[first], minlength=1)[source] > 1
-    return np.isin(here, here[known[several]])
-
-
-def _grouped(one: Ints, other: Ints) -> Ints:
-    """Return a number for each distinct pair of values."""
-    groups: Ints = np.unique(one * (other.max(initial=0) + 1) + other, return_inverse=True)[1]
-    return groups
-
-
 def _sources(listings: Sequence[Listing]) -> Texts:
     """Return the sources; unknown in a batch of a single one, where they tell nothing."""
     codes = [listing.source_code or "" for listing in listings]
     return _texts(codes if len({code for code in codes if code}) > 1 else [""] * len(codes))
+
+
+def _towns(listings: Sequence[Listing], config: MatchingConfig) -> Iterable[str]:
+    if not config.geo.use_towns:
+        return [""] * len(listings)
+    return map(Towns(listings, config.text).of, listings)
 
 
 def _own_places(parts: Parts, factor: float) -> Floats:

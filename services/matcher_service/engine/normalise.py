@@ -234,10 +234,47 @@ def words_of(folded: str, function_words: AbstractSet[str]) -> list[str]:
 _SAINT = re.compile(r"\bst (?=\w)")
 
 
+class Leading:
+    """What stands before the name of a place where people meet: `Treffpunkt am`, `meet at the`."""
+
+    def __init__(self, words: Iterable[str], function_words: Iterable[str]) -> None:
+        first, then = (
+            "|".join(map(re.escape, map(fold, some))) for some in (words, function_words)
+        )
+        self._found = re.compile(rf"^(?:(?:{first}) )+(?:(?:{then}) )*") if first else None
+
+    def cut(self, venue: str) -> str:
+        """Return a folded venue's name without it."""
+        return self._found.sub("", venue) if self._found else venue
+
+
 def venue_name(venue: str, cities: set[str], vague: frozenset[str]) -> str:
-    """Return a venue's name, saints spelled out; empty where it says no more than the city."""
-    short = next((venue.removesuffix(f" {city}") for city in sorted(cities) if city), venue)
-    return "" if venue in cities or short in vague else _SAINT.sub("sankt ", venue)
+    """Return a venue's name, saints spelled out; empty where it says no more than the city.
+
+    Vague places at its begin or end are no part of it: `Broseley, various venues` and `Broseley
+    town centre` are one place.
+    """
+    name, before = venue, ""
+    while name != before:
+        before = name
+        if name in cities or name in vague:
+            return ""
+        name = _shortened(name, cities, vague)
+    return _SAINT.sub("sankt ", name)
+
+
+def _shortened(name: str, cities: set[str], vague: frozenset[str]) -> str:
+    """Return a name without a vague place at its begin or end."""
+    short = next((name.removesuffix(f" {city}") for city in sorted(cities) if city), name)
+    if short in vague:
+        return short
+    words = name.split()
+    for size in range(min(len(words) - 1, 3), 0, -1):
+        if " ".join(words[:size]) in vague:
+            return " ".join(words[size:])
+        if " ".join(words[-size:]) in vague:
+            return " ".join(words[:-size])
+    return name
 
 
 def street_name(folded: str) -> str:

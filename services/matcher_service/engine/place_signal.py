@@ -6,7 +6,8 @@ from rapidfuzz import fuzz
 from dedup_model.signal_settings import Geo
 from matcher_service.engine.blocking import EARTH_RADIUS_KM, Pairs
 from matcher_service.engine.columns import Bools, Floats, Table, rounded, stretched
-from matcher_service.engine.text_signals import shared, similarities
+from matcher_service.engine.text_signals import judged_texts, shared, similarities
+from matcher_service.engine.towns import apart
 from matcher_service.engine.words import Words
 
 TINY = 1e-9
@@ -81,7 +82,7 @@ def _address(table: Table, pairs: Pairs, likeness: Floats, settings: Geo) -> Flo
     common title, which a source has at several venues of the city. There a missing venue and one
     that is hardly alike count less, too: the title tells the kind of event, not which.
     """
-    known = _both(table.city.known, pairs)
+    known = _both(table.city.known, pairs) | in_two_towns(table, pairs)
     same = known & _same_city(table, pairs)
     common = table.is_common_title[pairs.left] | table.is_common_title[pairs.right]
     share = np.where(common, 1.0, table.city_share[pairs.left])
@@ -106,17 +107,49 @@ def _address(table: Table, pairs: Pairs, likeness: Floats, settings: Geo) -> Flo
 
 
 def _same_city(table: Table, pairs: Pairs) -> Bools:
-    """Tell where cities are equal, or one is the short form of the other (Haltern, Haltern am See)."""
+    """Tell where cities are equal, or one is the short form of the other (Haltern, Haltern am See).
+
+    One source's city may be the other's district, and two districts of a city are two places.
+    """
     city = table.city.codes[pairs.left], table.city.codes[pairs.right]
     head = table.city_head.codes[pairs.left] == table.city_head.codes[pairs.right]
     short = table.is_short_city[pairs.left] | table.is_short_city[pairs.right]
-    result: Bools = (city[0] == city[1]) | (head & short)
+    same: Bools = (city[0] == city[1]) | (head & short)
+    two = in_two_districts(table, pairs) | in_two_towns(table, pairs)
+    return (same & ~two) | _is_district(table, pairs)
+
+
+def in_two_districts(table: Table, pairs: Pairs) -> Bools:
+    """Tell which pairs state two different districts; one that has all words of the other is not."""
+    return judged_texts(table.district, pairs, apart)
+
+
+def _is_district(table: Table, pairs: Pairs) -> Bools:
+    """Tell where the city of one listing is the district of the other."""
+    result = np.zeros(len(pairs), bool)
+    for one, other in ((pairs.left, pairs.right), (pairs.right, pairs.left)):
+        some = np.flatnonzero(
+            (table.district.codes[one] > 0)
+            & (table.city.codes[one] != table.city.codes[other])
+            & (table.city.codes[other] > 0)
+        )
+        district = table.district.values[table.district.codes[one[some]]]
+        result[some] |= district == table.city.values[table.city.codes[other[some]]]
     return result
 
 
 def in_two_cities(table: Table, pairs: Pairs) -> Bools:
-    """Tell which pairs state two different cities."""
-    result: Bools = _both(table.city.known, pairs) & ~_same_city(table, pairs)
+    """Tell which pairs state two different cities, or two districts of one."""
+    known = _both(table.city.known, pairs)
+    result: Bools = (known & ~_same_city(table, pairs)) | in_two_towns(table, pairs)
+    return result
+
+
+def in_two_towns(table: Table, pairs: Pairs) -> Bools:
+    """Tell which pairs name different towns, and not both as their city."""
+    result = np.zeros(len(pairs), bool)
+    rows = np.flatnonzero(~_both(table.city.known, pairs))
+    result[rows] = judged_texts(table.towns, pairs.taken(rows), apart)
     return result
 
 

@@ -9,6 +9,7 @@ from matcher_service.engine.contrasts import Contrasts
 from matcher_service.engine.listing import Listing
 from matcher_service.engine.normalise import (
     Cities,
+    Leading,
     Titles,
     fold,
     street_name,
@@ -33,6 +34,7 @@ class Prepared:
     text: str
     more: str
     city: str
+    district: str
     venue: str
     street: str
     categories: frozenset[str]
@@ -46,7 +48,9 @@ class Forms:
         self.synonyms = self._titles.synonyms
         self._contrasts = Contrasts(tables)
         self._vague = frozenset(map(fold, tables.vague_places))
+        self._meeting = Leading(tables.meeting_words, tables.function_words)
         self._place = cache(self._named)
+        self._district = cache(self._part_of)
         self._street = cache(_street)
         self._categories = cache(self._folded)
 
@@ -57,21 +61,33 @@ class Forms:
             respell(fold(text)) for text in (listing.description, listing.short_description)
         )
         city, venue = self._place(place.city, place.name)
-        title = self._titles.normal(listing.title).text[:MAX_NAME]
+        title = self.title(listing.title)
         return Prepared(
             title,
             self._contrasts.marks(title),
             (long or short)[:MAX_TEXT],
             (short if long else "")[:MAX_TEXT],
             city,
+            self._district(city, place.district),
             venue,
             self._street(place.street, place.street_no),
             self._categories(listing.categories),
         )
 
+    def title(self, text: str) -> str:
+        """Return what is compared of a title."""
+        return self._titles.normal(text).text[:MAX_NAME] if text else ""
+
     def _named(self, city: str | None, venue: str | None) -> tuple[str, str]:
         normal = self._cities.normal(city)[:MAX_NAME]
-        return normal, venue_name(fold(venue)[:MAX_NAME], {normal, fold(city)}, self._vague)
+        name = self._meeting.cut(fold(venue)[:MAX_NAME])
+        return normal, venue_name(name, {normal, fold(city)}, self._vague)
+
+    def _part_of(self, city: str, district: str | None) -> str:
+        """Return a district without the city's name; empty where it is the city or its centre."""
+        words = self._cities.normal(district)[:MAX_NAME].split()
+        name = " ".join(word for word in words if word not in city.split())
+        return "" if name in self._vague else name
 
     def _folded(self, categories: tuple[str, ...]) -> frozenset[str]:
         return frozenset(self.synonyms.text(fold(name)) for name in categories)
@@ -81,11 +97,21 @@ def _street(street: str | None, number: str | None) -> str:
     return street_name(fold(f"{street or ''} {number or ''}".replace("Str.", "Straße")))[:MAX_NAME]
 
 
+def districts(rows: list[Prepared]) -> Iterator[str]:
+    """Yield each listing's district, or the one district of the batch that its venue names."""
+    known = {row.district for row in rows} - {""}
+    for row in rows:
+        named = known.intersection(row.venue.split()) if not row.district else set()
+        yield row.district or (named.pop() if len(named) == 1 else "")
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """The stems and compound parts of every column that is compared word by word."""
 
     title: list[list[str]]
+    part: list[list[str]]
+    """Title without the name of a series."""
     text: list[list[str]]
     venue: list[list[str]]
     more: list[list[str]]
@@ -102,7 +128,7 @@ class Parts:
         return ({*one, *two} for one, two in zip(self.venue, self.city, strict=True))
 
 
-def parts_of(rows: list[Prepared], tables: TextTables) -> Parts:
+def parts_of(rows: list[Prepared], of_series: list[str], tables: TextTables) -> Parts:
     """Split the words of all listings by the stems that stand alone in one of them."""
     empty = frozenset(map(fold, tables.function_words))
     named = {name for row in rows for name in (row.title, row.text, row.venue)}
@@ -111,6 +137,7 @@ def parts_of(rows: list[Prepared], tables: TextTables) -> Parts:
     of_all = cache(lambda name: compounds.parts(name.split()))
     return Parts(
         [of_words(row.title) for row in rows],
+        [of_words(name) if name else [] for name in of_series],
         [of_words(row.text) for row in rows],
         [of_words(row.venue) for row in rows],
         [compounds.parts(row.more.split() + row.street.split()) for row in rows],

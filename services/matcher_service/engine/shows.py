@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from matcher_service.engine.listing import MIDNIGHT, EventDate, Listing
+from matcher_service.engine.listing import MIDNIGHT, EventDate
 
 UNKNOWN_TIME = -1
 
@@ -24,11 +24,11 @@ class Shows:
     start: NDArray[np.float64]
 
 
-def shows_of(listings: Sequence[Listing], night: int) -> Shows:
-    """Return the shows of listings; those of the first `night` seconds are of the evening before."""
+def shows_of(listings: Sequence[Sequence[EventDate]], night: int) -> Shows:
+    """Return the shows of each listing's entries; the first `night` seconds are of the day before."""
     rows = array("q")
-    for owner, listing in enumerate(listings):
-        days = {show for entry in listing.event_dates for show in _days(entry, night)}
+    for owner, entries in enumerate(listings):
+        days = {show for entry in entries for show in _days(entry, night)}
         for show in sorted(days):
             rows.extend((owner, *show))
     columns = np.array(rows, np.int64).reshape(-1, 3)

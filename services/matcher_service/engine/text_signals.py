@@ -65,6 +65,7 @@ def _title_scores(
     scores = stretched(evidence, settings.evidence_floor, settings.evidence_ceiling)
     retitled = np.where(_same_text(table, pairs), settings.same_text_score, 0.0)
     most = np.where(_contrary(table.title_marks, pairs), settings.contrast_score, 1.0)
+    most = np.minimum(most, _as_parts(table, pairs, settings))
     return rounded(np.minimum(np.maximum(scores, retitled), most))
 
 
@@ -84,11 +85,43 @@ def _blended(table: Table, pairs: Pairs, settings: Title) -> Floats:
     )
 
 
+def _as_parts(table: Table, pairs: Pairs, settings: Title) -> Floats:
+    """Return the most that two titles of one series score: what they do without its name."""
+    most = np.ones(len(pairs))
+    series, part = table.series.codes, table.part.codes
+    same = (series[pairs.left] == series[pairs.right]) & (series[pairs.left] > 0)
+    rows = np.flatnonzero(same & (part[pairs.left] != part[pairs.right]))
+    if not len(rows):
+        return most
+    two = pairs.taken(rows)
+    words, found = table.part_words, table.found_words
+    left, right = (
+        shared(words.weights, found, one, other) / np.maximum(words.mass[one], 1e-9)
+        for one, other in ((two.left, two.right), (two.right, two.left))
+    )
+    mean, better = (left + right) / 2, np.maximum(left, right)
+    coverage = mean + settings.one_sided_share * (better - mean)
+    letters = blend(
+        similarities(table.part, two), similarities(table.part, two, fuzz.token_set_ratio), settings
+    )
+    evidence = settings.coverage_share * coverage + (1 - settings.coverage_share) * letters
+    evidence -= settings.left_over_penalty * np.maximum(0.0, 1.0 - better)
+    scores = stretched(evidence, settings.evidence_floor, settings.evidence_ceiling)
+    whole = (part[two.left] == 0) | (part[two.right] == 0)
+    most[rows] = np.where(whole, np.minimum(scores, settings.contrast_score), scores)
+    return most
+
+
 def _contrary(marks: Texts, pairs: Pairs) -> Bools:
     """Tell which titles name different ones of words that exclude each other."""
+    return judged_texts(marks, pairs, contrary)
+
+
+def judged_texts(column: Texts, pairs: Pairs, judge: Callable[[str, str], bool]) -> Bools:
+    """Return the judgement on each pair of two known, different texts; False for the others."""
     result = np.zeros(len(pairs), bool)
-    unlike = _unlike(marks, pairs)
-    found = [contrary(*both) for both in zip(unlike.one, unlike.other, strict=True)]
+    unlike = unlike_texts(column, pairs)
+    found = [judge(*both) for both in zip(unlike.one, unlike.other, strict=True)]
     result[unlike.rows] = np.array(found, bool)[unlike.back]
     return result
 
@@ -185,14 +218,14 @@ def similarities(column: Texts, pairs: Pairs, scorer: Scorer = fuzz.ratio) -> Fl
     """
     same: Bools = column.codes[pairs.left] == column.codes[pairs.right]
     result: Floats = same.astype(np.float64)
-    unlike = _unlike(column, pairs)
+    unlike = unlike_texts(column, pairs)
     ratios = cpdist(unlike.one, unlike.other, scorer=scorer, dtype=np.float64)
     result[unlike.rows] = rounded(ratios / 100.0)[unlike.back]
     return result
 
 
 @dataclass(frozen=True, slots=True)
-class _Unlike:
+class UnlikeTexts:
     """The pairs at `rows` have two known, different texts: `one[back]` and `other[back]`."""
 
     rows: Ints
@@ -201,14 +234,15 @@ class _Unlike:
     back: Ints
 
 
-def _unlike(column: Texts, pairs: Pairs) -> _Unlike:
+def unlike_texts(column: Texts, pairs: Pairs) -> UnlikeTexts:
+    """Return the pairs of two known, different texts, each distinct pair once."""
     left, right = column.codes[pairs.left], column.codes[pairs.right]
     rows = np.flatnonzero((left != right) & (left > 0) & (right > 0))
     size = len(column.values)
     ordered = np.minimum(left, right)[rows] * size + np.maximum(left, right)[rows]
     codes, back = np.unique(ordered, return_inverse=True)
     one, other = column.values[codes // size], column.values[codes % size]
-    return _Unlike(rows, one.tolist(), other.tolist(), back)
+    return UnlikeTexts(rows, one.tolist(), other.tolist(), back)
 
 
 def shared(weights: Matrix, presence: Matrix, left: Rows, right: Rows) -> Floats:

@@ -21,11 +21,16 @@ They keep a word's rarity meaningful in a batch of two listings.
 MIN_STEM, MIN_HEAD, MIN_TAIL = 4, 5, 4
 """Characters of a stem, and of the first and the last part of a compound."""
 
-_ENDINGS = (("ern",), ("er", "en", "em", "es"), ("e", "n", "s"))
+_ENDINGS = (("ern",), ("er", "en", "em", "es"), ("e", "n"))
 
 
 def stem(word: str) -> str:
-    """Return a folded word without one German or English inflection: `ringeler` -> `ringel`."""
+    """Return a folded word without one German or English inflection: `ringeler` -> `ringel`.
+
+    An `s` of the genitive or the plural goes first: `duerers`, `duerer` -> `duer`.
+    """
+    if len(word) > MIN_STEM and word.endswith("s") and not word.endswith("ss"):
+        word = word[:-1]
     for endings in _ENDINGS:
         size = len(word) - len(endings[0])
         if size >= MIN_STEM and word.endswith(endings):
@@ -59,7 +64,9 @@ class Compounds:
         both = [two for two in tailed if stem(two[0]) in self._alone]
         headed = [two for two in cuts if len(two[0]) >= MIN_HEAD and stem(two[0]) in self._alone]
         chosen = [*both, *tailed, *reversed(headed)]
-        return tuple(map(stem, chosen[0])) if chosen else (stem(word),)
+        if not chosen:
+            return (stem(word),)
+        return tuple(part for half in chosen[0] for part in self._of(half))
 
 
 @dataclass(frozen=True, slots=True)

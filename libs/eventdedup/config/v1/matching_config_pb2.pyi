@@ -322,6 +322,9 @@ class Geo(_message.Message):
     OTHER_CITY_ALIKE_SCORE_FIELD_NUMBER: _builtins.int
     COMMON_TITLE_FACTOR_FIELD_NUMBER: _builtins.int
     COMMON_TITLE_LIKENESS_FIELD_NUMBER: _builtins.int
+    COMMON_TITLE_VENUES_FIELD_NUMBER: _builtins.int
+    USE_TOWNS_FIELD_NUMBER: _builtins.int
+    USE_DISTRICTS_FIELD_NUMBER: _builtins.int
     max_distance_km: _builtins.float
     """Distance at which the score reaches 0. Unit: km; 0.01 to 1000; default 10."""
     min_confidence: _builtins.float
@@ -371,13 +374,21 @@ class Geo(_message.Message):
     other_city_alike_score: _builtins.float
     """Score of two cities with alike venues or streets. Unit: score; 0 to 1; default 0.3."""
     common_title_factor: _builtins.float
-    """Factor where no venue is known, under a title that a source has at several of a city. Unit:
-    score; 0 to 1; default 0.2.
+    """Factor where no venue is known, under a title that stands at several of a city. Unit: score; 0
+    to 1; default 0.2.
     """
     common_title_likeness: _builtins.float
     """Likeness of venues or streets that is needed to count at all under such a title. Unit: score;
     0 to 1; default 0.4.
     """
+    common_title_venues: _builtins.int
+    """So many venues, of whatever sources, make a title one of these; 0: one source's alone. Unit:
+    venues; 0 to 1000; default 3.
+    """
+    use_towns: _builtins.bool
+    """Where no city is stated, towns in venues and titles count. Default true."""
+    use_districts: _builtins.bool
+    """Two districts of a city count as two cities. Default true."""
     def __init__(
         self,
         *,
@@ -402,15 +413,20 @@ class Geo(_message.Message):
         other_city_alike_score: _builtins.float | None = ...,
         common_title_factor: _builtins.float | None = ...,
         common_title_likeness: _builtins.float | None = ...,
+        common_title_venues: _builtins.int | None = ...,
+        use_towns: _builtins.bool | None = ...,
+        use_districts: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_common_title_factor", b"_common_title_factor", "_common_title_likeness", b"_common_title_likeness", "_max_distance_km", b"_max_distance_km", "_min_confidence", b"_min_confidence", "_neutral_score", b"_neutral_score", "_other_city_alike_score", b"_other_city_alike_score", "_other_city_score", b"_other_city_score", "_other_city_unlike_score", b"_other_city_unlike_score", "_same_city_score", b"_same_city_score", "_same_city_unlike_score", b"_same_city_unlike_score", "_same_city_unlike_twice_score", b"_same_city_unlike_twice_score", "_street_floor", b"_street_floor", "_unknown_city_alike_score", b"_unknown_city_alike_score", "_unknown_city_unlike_score", b"_unknown_city_unlike_score", "_unlike_venue_score", b"_unlike_venue_score", "_venue_ceiling", b"_venue_ceiling", "_venue_floor", b"_venue_floor", "_venue_match_distance_km", b"_venue_match_distance_km", "_venue_mismatch_factor", b"_venue_mismatch_factor", "_venue_word_sets_share", b"_venue_word_sets_share", "_venue_words_share", b"_venue_words_share", "common_title_factor", b"common_title_factor", "common_title_likeness", b"common_title_likeness", "max_distance_km", b"max_distance_km", "min_confidence", b"min_confidence", "neutral_score", b"neutral_score", "other_city_alike_score", b"other_city_alike_score", "other_city_score", b"other_city_score", "other_city_unlike_score", b"other_city_unlike_score", "same_city_score", b"same_city_score", "same_city_unlike_score", b"same_city_unlike_score", "same_city_unlike_twice_score", b"same_city_unlike_twice_score", "street_floor", b"street_floor", "unknown_city_alike_score", b"unknown_city_alike_score", "unknown_city_unlike_score", b"unknown_city_unlike_score", "unlike_venue_score", b"unlike_venue_score", "venue_ceiling", b"venue_ceiling", "venue_floor", b"venue_floor", "venue_match_distance_km", b"venue_match_distance_km", "venue_mismatch_factor", b"venue_mismatch_factor", "venue_word_sets_share", b"venue_word_sets_share", "venue_words_share", b"venue_words_share"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_common_title_factor", b"_common_title_factor", "_common_title_likeness", b"_common_title_likeness", "_common_title_venues", b"_common_title_venues", "_max_distance_km", b"_max_distance_km", "_min_confidence", b"_min_confidence", "_neutral_score", b"_neutral_score", "_other_city_alike_score", b"_other_city_alike_score", "_other_city_score", b"_other_city_score", "_other_city_unlike_score", b"_other_city_unlike_score", "_same_city_score", b"_same_city_score", "_same_city_unlike_score", b"_same_city_unlike_score", "_same_city_unlike_twice_score", b"_same_city_unlike_twice_score", "_street_floor", b"_street_floor", "_unknown_city_alike_score", b"_unknown_city_alike_score", "_unknown_city_unlike_score", b"_unknown_city_unlike_score", "_unlike_venue_score", b"_unlike_venue_score", "_use_districts", b"_use_districts", "_use_towns", b"_use_towns", "_venue_ceiling", b"_venue_ceiling", "_venue_floor", b"_venue_floor", "_venue_match_distance_km", b"_venue_match_distance_km", "_venue_mismatch_factor", b"_venue_mismatch_factor", "_venue_word_sets_share", b"_venue_word_sets_share", "_venue_words_share", b"_venue_words_share", "common_title_factor", b"common_title_factor", "common_title_likeness", b"common_title_likeness", "common_title_venues", b"common_title_venues", "max_distance_km", b"max_distance_km", "min_confidence", b"min_confidence", "neutral_score", b"neutral_score", "other_city_alike_score", b"other_city_alike_score", "other_city_score", b"other_city_score", "other_city_unlike_score", b"other_city_unlike_score", "same_city_score", b"same_city_score", "same_city_unlike_score", b"same_city_unlike_score", "same_city_unlike_twice_score", b"same_city_unlike_twice_score", "street_floor", b"street_floor", "unknown_city_alike_score", b"unknown_city_alike_score", "unknown_city_unlike_score", b"unknown_city_unlike_score", "unlike_venue_score", b"unlike_venue_score", "use_districts", b"use_districts", "use_towns", b"use_towns", "venue_ceiling", b"venue_ceiling", "venue_floor", b"venue_floor", "venue_match_distance_km", b"venue_match_distance_km", "venue_mismatch_factor", b"venue_mismatch_factor", "venue_word_sets_share", b"venue_word_sets_share", "venue_words_share", b"venue_words_share"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_common_title_factor", b"_common_title_factor", "_common_title_likeness", b"_common_title_likeness", "_max_distance_km", b"_max_distance_km", "_min_confidence", b"_min_confidence", "_neutral_score", b"_neutral_score", "_other_city_alike_score", b"_other_city_alike_score", "_other_city_score", b"_other_city_score", "_other_city_unlike_score", b"_other_city_unlike_score", "_same_city_score", b"_same_city_score", "_same_city_unlike_score", b"_same_city_unlike_score", "_same_city_unlike_twice_score", b"_same_city_unlike_twice_score", "_street_floor", b"_street_floor", "_unknown_city_alike_score", b"_unknown_city_alike_score", "_unknown_city_unlike_score", b"_unknown_city_unlike_score", "_unlike_venue_score", b"_unlike_venue_score", "_venue_ceiling", b"_venue_ceiling", "_venue_floor", b"_venue_floor", "_venue_match_distance_km", b"_venue_match_distance_km", "_venue_mismatch_factor", b"_venue_mismatch_factor", "_venue_word_sets_share", b"_venue_word_sets_share", "_venue_words_share", b"_venue_words_share", "common_title_factor", b"common_title_factor", "common_title_likeness", b"common_title_likeness", "max_distance_km", b"max_distance_km", "min_confidence", b"min_confidence", "neutral_score", b"neutral_score", "other_city_alike_score", b"other_city_alike_score", "other_city_score", b"other_city_score", "other_city_unlike_score", b"other_city_unlike_score", "same_city_score", b"same_city_score", "same_city_unlike_score", b"same_city_unlike_score", "same_city_unlike_twice_score", b"same_city_unlike_twice_score", "street_floor", b"street_floor", "unknown_city_alike_score", b"unknown_city_alike_score", "unknown_city_unlike_score", b"unknown_city_unlike_score", "unlike_venue_score", b"unlike_venue_score", "venue_ceiling", b"venue_ceiling", "venue_floor", b"venue_floor", "venue_match_distance_km", b"venue_match_distance_km", "venue_mismatch_factor", b"venue_mismatch_factor", "venue_word_sets_share", b"venue_word_sets_share", "venue_words_share", b"venue_words_share"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_common_title_factor", b"_common_title_factor", "_common_title_likeness", b"_common_title_likeness", "_common_title_venues", b"_common_title_venues", "_max_distance_km", b"_max_distance_km", "_min_confidence", b"_min_confidence", "_neutral_score", b"_neutral_score", "_other_city_alike_score", b"_other_city_alike_score", "_other_city_score", b"_other_city_score", "_other_city_unlike_score", b"_other_city_unlike_score", "_same_city_score", b"_same_city_score", "_same_city_unlike_score", b"_same_city_unlike_score", "_same_city_unlike_twice_score", b"_same_city_unlike_twice_score", "_street_floor", b"_street_floor", "_unknown_city_alike_score", b"_unknown_city_alike_score", "_unknown_city_unlike_score", b"_unknown_city_unlike_score", "_unlike_venue_score", b"_unlike_venue_score", "_use_districts", b"_use_districts", "_use_towns", b"_use_towns", "_venue_ceiling", b"_venue_ceiling", "_venue_floor", b"_venue_floor", "_venue_match_distance_km", b"_venue_match_distance_km", "_venue_mismatch_factor", b"_venue_mismatch_factor", "_venue_word_sets_share", b"_venue_word_sets_share", "_venue_words_share", b"_venue_words_share", "common_title_factor", b"common_title_factor", "common_title_likeness", b"common_title_likeness", "common_title_venues", b"common_title_venues", "max_distance_km", b"max_distance_km", "min_confidence", b"min_confidence", "neutral_score", b"neutral_score", "other_city_alike_score", b"other_city_alike_score", "other_city_score", b"other_city_score", "other_city_unlike_score", b"other_city_unlike_score", "same_city_score", b"same_city_score", "same_city_unlike_score", b"same_city_unlike_score", "same_city_unlike_twice_score", b"same_city_unlike_twice_score", "street_floor", b"street_floor", "unknown_city_alike_score", b"unknown_city_alike_score", "unknown_city_unlike_score", b"unknown_city_unlike_score", "unlike_venue_score", b"unlike_venue_score", "use_districts", b"use_districts", "use_towns", b"use_towns", "venue_ceiling", b"venue_ceiling", "venue_floor", b"venue_floor", "venue_match_distance_km", b"venue_match_distance_km", "venue_mismatch_factor", b"venue_mismatch_factor", "venue_word_sets_share", b"venue_word_sets_share", "venue_words_share", b"venue_words_share"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__common_title_factor: _TypeAlias = _typing.Literal["common_title_factor"]  # noqa: Y015
     _WhichOneofArgType__common_title_factor: _TypeAlias = _typing.Literal["_common_title_factor", b"_common_title_factor"]  # noqa: Y015
     _WhichOneofReturnType__common_title_likeness: _TypeAlias = _typing.Literal["common_title_likeness"]  # noqa: Y015
     _WhichOneofArgType__common_title_likeness: _TypeAlias = _typing.Literal["_common_title_likeness", b"_common_title_likeness"]  # noqa: Y015
+    _WhichOneofReturnType__common_title_venues: _TypeAlias = _typing.Literal["common_title_venues"]  # noqa: Y015
+    _WhichOneofArgType__common_title_venues: _TypeAlias = _typing.Literal["_common_title_venues", b"_common_title_venues"]  # noqa: Y015
     _WhichOneofReturnType__max_distance_km: _TypeAlias = _typing.Literal["max_distance_km"]  # noqa: Y015
     _WhichOneofArgType__max_distance_km: _TypeAlias = _typing.Literal["_max_distance_km", b"_max_distance_km"]  # noqa: Y015
     _WhichOneofReturnType__min_confidence: _TypeAlias = _typing.Literal["min_confidence"]  # noqa: Y015
@@ -437,6 +453,10 @@ class Geo(_message.Message):
     _WhichOneofArgType__unknown_city_unlike_score: _TypeAlias = _typing.Literal["_unknown_city_unlike_score", b"_unknown_city_unlike_score"]  # noqa: Y015
     _WhichOneofReturnType__unlike_venue_score: _TypeAlias = _typing.Literal["unlike_venue_score"]  # noqa: Y015
     _WhichOneofArgType__unlike_venue_score: _TypeAlias = _typing.Literal["_unlike_venue_score", b"_unlike_venue_score"]  # noqa: Y015
+    _WhichOneofReturnType__use_districts: _TypeAlias = _typing.Literal["use_districts"]  # noqa: Y015
+    _WhichOneofArgType__use_districts: _TypeAlias = _typing.Literal["_use_districts", b"_use_districts"]  # noqa: Y015
+    _WhichOneofReturnType__use_towns: _TypeAlias = _typing.Literal["use_towns"]  # noqa: Y015
+    _WhichOneofArgType__use_towns: _TypeAlias = _typing.Literal["_use_towns", b"_use_towns"]  # noqa: Y015
     _WhichOneofReturnType__venue_ceiling: _TypeAlias = _typing.Literal["venue_ceiling"]  # noqa: Y015
     _WhichOneofArgType__venue_ceiling: _TypeAlias = _typing.Literal["_venue_ceiling", b"_venue_ceiling"]  # noqa: Y015
     _WhichOneofReturnType__venue_floor: _TypeAlias = _typing.Literal["venue_floor"]  # noqa: Y015
@@ -453,6 +473,8 @@ class Geo(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__common_title_factor) -> _WhichOneofReturnType__common_title_factor | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__common_title_likeness) -> _WhichOneofReturnType__common_title_likeness | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__common_title_venues) -> _WhichOneofReturnType__common_title_venues | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_distance_km) -> _WhichOneofReturnType__max_distance_km | None: ...
     @_typing.overload
@@ -479,6 +501,10 @@ class Geo(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__unknown_city_unlike_score) -> _WhichOneofReturnType__unknown_city_unlike_score | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__unlike_venue_score) -> _WhichOneofReturnType__unlike_venue_score | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__use_districts) -> _WhichOneofReturnType__use_districts | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__use_towns) -> _WhichOneofReturnType__use_towns | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__venue_ceiling) -> _WhichOneofReturnType__venue_ceiling | None: ...
     @_typing.overload
@@ -512,6 +538,7 @@ class Date(_message.Message):
     UNKNOWN_DATE_SCORE_FIELD_NUMBER: _builtins.int
     OTHER_SOURCE_HOURS_FIELD_NUMBER: _builtins.int
     NIGHT_MINUTES_FIELD_NUMBER: _builtins.int
+    NAMED_TIME_MINUTES_FIELD_NUMBER: _builtins.int
     time_tolerance_minutes: _builtins.int
     """Start times this close agree fully. Unit: minutes; 0 to 1440; default 30."""
     time_close_minutes: _builtins.int
@@ -542,6 +569,10 @@ class Date(_message.Message):
     """Start times up to which other_source_factor holds. Unit: hours; 0 to 24; default 3."""
     night_minutes: _builtins.int
     """Shows before this time also count as the evening before. Unit: minutes; 0 to 720; default 180."""
+    named_time_minutes: _builtins.int
+    """Doors or a start that a text names count this far from the stated time. Unit: minutes; 0 to 720;
+    default 90.
+    """
     def __init__(
         self,
         *,
@@ -557,15 +588,18 @@ class Date(_message.Message):
         unknown_date_score: _builtins.float | None = ...,
         other_source_hours: _builtins.float | None = ...,
         night_minutes: _builtins.int | None = ...,
+        named_time_minutes: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_close_factor", b"_close_factor", "_far_factor", b"_far_factor", "_night_minutes", b"_night_minutes", "_other_source_factor", b"_other_source_factor", "_other_source_hours", b"_other_source_hours", "_shifted_factor", b"_shifted_factor", "_time_close_minutes", b"_time_close_minutes", "_time_gap_penalty_factor", b"_time_gap_penalty_factor", "_time_gap_penalty_hours", b"_time_gap_penalty_hours", "_time_tolerance_minutes", b"_time_tolerance_minutes", "_unknown_date_score", b"_unknown_date_score", "_unknown_time_factor", b"_unknown_time_factor", "close_factor", b"close_factor", "far_factor", b"far_factor", "night_minutes", b"night_minutes", "other_source_factor", b"other_source_factor", "other_source_hours", b"other_source_hours", "shifted_factor", b"shifted_factor", "time_close_minutes", b"time_close_minutes", "time_gap_penalty_factor", b"time_gap_penalty_factor", "time_gap_penalty_hours", b"time_gap_penalty_hours", "time_tolerance_minutes", b"time_tolerance_minutes", "unknown_date_score", b"unknown_date_score", "unknown_time_factor", b"unknown_time_factor"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_close_factor", b"_close_factor", "_far_factor", b"_far_factor", "_named_time_minutes", b"_named_time_minutes", "_night_minutes", b"_night_minutes", "_other_source_factor", b"_other_source_factor", "_other_source_hours", b"_other_source_hours", "_shifted_factor", b"_shifted_factor", "_time_close_minutes", b"_time_close_minutes", "_time_gap_penalty_factor", b"_time_gap_penalty_factor", "_time_gap_penalty_hours", b"_time_gap_penalty_hours", "_time_tolerance_minutes", b"_time_tolerance_minutes", "_unknown_date_score", b"_unknown_date_score", "_unknown_time_factor", b"_unknown_time_factor", "close_factor", b"close_factor", "far_factor", b"far_factor", "named_time_minutes", b"named_time_minutes", "night_minutes", b"night_minutes", "other_source_factor", b"other_source_factor", "other_source_hours", b"other_source_hours", "shifted_factor", b"shifted_factor", "time_close_minutes", b"time_close_minutes", "time_gap_penalty_factor", b"time_gap_penalty_factor", "time_gap_penalty_hours", b"time_gap_penalty_hours", "time_tolerance_minutes", b"time_tolerance_minutes", "unknown_date_score", b"unknown_date_score", "unknown_time_factor", b"unknown_time_factor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_close_factor", b"_close_factor", "_far_factor", b"_far_factor", "_night_minutes", b"_night_minutes", "_other_source_factor", b"_other_source_factor", "_other_source_hours", b"_other_source_hours", "_shifted_factor", b"_shifted_factor", "_time_close_minutes", b"_time_close_minutes", "_time_gap_penalty_factor", b"_time_gap_penalty_factor", "_time_gap_penalty_hours", b"_time_gap_penalty_hours", "_time_tolerance_minutes", b"_time_tolerance_minutes", "_unknown_date_score", b"_unknown_date_score", "_unknown_time_factor", b"_unknown_time_factor", "close_factor", b"close_factor", "far_factor", b"far_factor", "night_minutes", b"night_minutes", "other_source_factor", b"other_source_factor", "other_source_hours", b"other_source_hours", "shifted_factor", b"shifted_factor", "time_close_minutes", b"time_close_minutes", "time_gap_penalty_factor", b"time_gap_penalty_factor", "time_gap_penalty_hours", b"time_gap_penalty_hours", "time_tolerance_minutes", b"time_tolerance_minutes", "unknown_date_score", b"unknown_date_score", "unknown_time_factor", b"unknown_time_factor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_close_factor", b"_close_factor", "_far_factor", b"_far_factor", "_named_time_minutes", b"_named_time_minutes", "_night_minutes", b"_night_minutes", "_other_source_factor", b"_other_source_factor", "_other_source_hours", b"_other_source_hours", "_shifted_factor", b"_shifted_factor", "_time_close_minutes", b"_time_close_minutes", "_time_gap_penalty_factor", b"_time_gap_penalty_factor", "_time_gap_penalty_hours", b"_time_gap_penalty_hours", "_time_tolerance_minutes", b"_time_tolerance_minutes", "_unknown_date_score", b"_unknown_date_score", "_unknown_time_factor", b"_unknown_time_factor", "close_factor", b"close_factor", "far_factor", b"far_factor", "named_time_minutes", b"named_time_minutes", "night_minutes", b"night_minutes", "other_source_factor", b"other_source_factor", "other_source_hours", b"other_source_hours", "shifted_factor", b"shifted_factor", "time_close_minutes", b"time_close_minutes", "time_gap_penalty_factor", b"time_gap_penalty_factor", "time_gap_penalty_hours", b"time_gap_penalty_hours", "time_tolerance_minutes", b"time_tolerance_minutes", "unknown_date_score", b"unknown_date_score", "unknown_time_factor", b"unknown_time_factor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__close_factor: _TypeAlias = _typing.Literal["close_factor"]  # noqa: Y015
     _WhichOneofArgType__close_factor: _TypeAlias = _typing.Literal["_close_factor", b"_close_factor"]  # noqa: Y015
     _WhichOneofReturnType__far_factor: _TypeAlias = _typing.Literal["far_factor"]  # noqa: Y015
     _WhichOneofArgType__far_factor: _TypeAlias = _typing.Literal["_far_factor", b"_far_factor"]  # noqa: Y015
+    _WhichOneofReturnType__named_time_minutes: _TypeAlias = _typing.Literal["named_time_minutes"]  # noqa: Y015
+    _WhichOneofArgType__named_time_minutes: _TypeAlias = _typing.Literal["_named_time_minutes", b"_named_time_minutes"]  # noqa: Y015
     _WhichOneofReturnType__night_minutes: _TypeAlias = _typing.Literal["night_minutes"]  # noqa: Y015
     _WhichOneofArgType__night_minutes: _TypeAlias = _typing.Literal["_night_minutes", b"_night_minutes"]  # noqa: Y015
     _WhichOneofReturnType__other_source_factor: _TypeAlias = _typing.Literal["other_source_factor"]  # noqa: Y015
@@ -590,6 +624,8 @@ class Date(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__close_factor) -> _WhichOneofReturnType__close_factor | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__far_factor) -> _WhichOneofReturnType__far_factor | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__named_time_minutes) -> _WhichOneofReturnType__named_time_minutes | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__night_minutes) -> _WhichOneofReturnType__night_minutes | None: ...
     @_typing.overload
@@ -681,6 +717,7 @@ class Title(_message.Message):
     LEFT_OVER_PENALTY_FIELD_NUMBER: _builtins.int
     CONTRAST_SCORE_FIELD_NUMBER: _builtins.int
     OWN_PLACE_FACTOR_FIELD_NUMBER: _builtins.int
+    SERIES_PARTS_FIELD_NUMBER: _builtins.int
     primary_weight: _builtins.float
     """Weight of token-sort similarity inside the window. Unit: weight; 0 to 10; default 0.7."""
     secondary_weight: _builtins.float
@@ -717,6 +754,10 @@ class Title(_message.Message):
     """Factor for the weight of a title word that repeats the listing's city or venue. Unit: score; 0
     to 1; default 0.25.
     """
+    series_parts: _builtins.int
+    """Unlike titles of one day beside one name that make it a series; 0: none is. Unit: titles; 0 to
+    1000; default 2.
+    """
     @_builtins.property
     def cross_source_type(self) -> Global___TitleBlend:
         """The blend for an article (`artikel`) against a list entry (`terminliste`)."""
@@ -737,10 +778,11 @@ class Title(_message.Message):
         left_over_penalty: _builtins.float | None = ...,
         contrast_score: _builtins.float | None = ...,
         own_place_factor: _builtins.float | None = ...,
+        series_parts: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_blend_lower", b"_blend_lower", "_blend_upper", b"_blend_upper", "_contrast_score", b"_contrast_score", "_coverage_share", b"_coverage_share", "_evidence_ceiling", b"_evidence_ceiling", "_evidence_floor", b"_evidence_floor", "_left_over_penalty", b"_left_over_penalty", "_one_sided_share", b"_one_sided_share", "_own_place_factor", b"_own_place_factor", "_primary_weight", b"_primary_weight", "_same_text_score", b"_same_text_score", "_secondary_weight", b"_secondary_weight", "blend_lower", b"blend_lower", "blend_upper", b"blend_upper", "contrast_score", b"contrast_score", "coverage_share", b"coverage_share", "cross_source_type", b"cross_source_type", "evidence_ceiling", b"evidence_ceiling", "evidence_floor", b"evidence_floor", "left_over_penalty", b"left_over_penalty", "one_sided_share", b"one_sided_share", "own_place_factor", b"own_place_factor", "primary_weight", b"primary_weight", "same_text_score", b"same_text_score", "secondary_weight", b"secondary_weight"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_blend_lower", b"_blend_lower", "_blend_upper", b"_blend_upper", "_contrast_score", b"_contrast_score", "_coverage_share", b"_coverage_share", "_evidence_ceiling", b"_evidence_ceiling", "_evidence_floor", b"_evidence_floor", "_left_over_penalty", b"_left_over_penalty", "_one_sided_share", b"_one_sided_share", "_own_place_factor", b"_own_place_factor", "_primary_weight", b"_primary_weight", "_same_text_score", b"_same_text_score", "_secondary_weight", b"_secondary_weight", "_series_parts", b"_series_parts", "blend_lower", b"blend_lower", "blend_upper", b"blend_upper", "contrast_score", b"contrast_score", "coverage_share", b"coverage_share", "cross_source_type", b"cross_source_type", "evidence_ceiling", b"evidence_ceiling", "evidence_floor", b"evidence_floor", "left_over_penalty", b"left_over_penalty", "one_sided_share", b"one_sided_share", "own_place_factor", b"own_place_factor", "primary_weight", b"primary_weight", "same_text_score", b"same_text_score", "secondary_weight", b"secondary_weight", "series_parts", b"series_parts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_blend_lower", b"_blend_lower", "_blend_upper", b"_blend_upper", "_contrast_score", b"_contrast_score", "_coverage_share", b"_coverage_share", "_evidence_ceiling", b"_evidence_ceiling", "_evidence_floor", b"_evidence_floor", "_left_over_penalty", b"_left_over_penalty", "_one_sided_share", b"_one_sided_share", "_own_place_factor", b"_own_place_factor", "_primary_weight", b"_primary_weight", "_same_text_score", b"_same_text_score", "_secondary_weight", b"_secondary_weight", "blend_lower", b"blend_lower", "blend_upper", b"blend_upper", "contrast_score", b"contrast_score", "coverage_share", b"coverage_share", "cross_source_type", b"cross_source_type", "evidence_ceiling", b"evidence_ceiling", "evidence_floor", b"evidence_floor", "left_over_penalty", b"left_over_penalty", "one_sided_share", b"one_sided_share", "own_place_factor", b"own_place_factor", "primary_weight", b"primary_weight", "same_text_score", b"same_text_score", "secondary_weight", b"secondary_weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_blend_lower", b"_blend_lower", "_blend_upper", b"_blend_upper", "_contrast_score", b"_contrast_score", "_coverage_share", b"_coverage_share", "_evidence_ceiling", b"_evidence_ceiling", "_evidence_floor", b"_evidence_floor", "_left_over_penalty", b"_left_over_penalty", "_one_sided_share", b"_one_sided_share", "_own_place_factor", b"_own_place_factor", "_primary_weight", b"_primary_weight", "_same_text_score", b"_same_text_score", "_secondary_weight", b"_secondary_weight", "_series_parts", b"_series_parts", "blend_lower", b"blend_lower", "blend_upper", b"blend_upper", "contrast_score", b"contrast_score", "coverage_share", b"coverage_share", "cross_source_type", b"cross_source_type", "evidence_ceiling", b"evidence_ceiling", "evidence_floor", b"evidence_floor", "left_over_penalty", b"left_over_penalty", "one_sided_share", b"one_sided_share", "own_place_factor", b"own_place_factor", "primary_weight", b"primary_weight", "same_text_score", b"same_text_score", "secondary_weight", b"secondary_weight", "series_parts", b"series_parts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__blend_lower: _TypeAlias = _typing.Literal["blend_lower"]  # noqa: Y015
     _WhichOneofArgType__blend_lower: _TypeAlias = _typing.Literal["_blend_lower", b"_blend_lower"]  # noqa: Y015
@@ -766,6 +808,8 @@ class Title(_message.Message):
     _WhichOneofArgType__same_text_score: _TypeAlias = _typing.Literal["_same_text_score", b"_same_text_score"]  # noqa: Y015
     _WhichOneofReturnType__secondary_weight: _TypeAlias = _typing.Literal["secondary_weight"]  # noqa: Y015
     _WhichOneofArgType__secondary_weight: _TypeAlias = _typing.Literal["_secondary_weight", b"_secondary_weight"]  # noqa: Y015
+    _WhichOneofReturnType__series_parts: _TypeAlias = _typing.Literal["series_parts"]  # noqa: Y015
+    _WhichOneofArgType__series_parts: _TypeAlias = _typing.Literal["_series_parts", b"_series_parts"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__blend_lower) -> _WhichOneofReturnType__blend_lower | None: ...
     @_typing.overload
@@ -790,6 +834,8 @@ class Title(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__same_text_score) -> _WhichOneofReturnType__same_text_score | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__secondary_weight) -> _WhichOneofReturnType__secondary_weight | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__series_parts) -> _WhichOneofReturnType__series_parts | None: ...
 
 Global___Title: _TypeAlias = Title  # noqa: Y015
 
@@ -1090,6 +1136,11 @@ class TextTables(_message.Message):
     LETTERED_WORDS_FIELD_NUMBER: _builtins.int
     STATUS_MARKERS_FIELD_NUMBER: _builtins.int
     FUNCTION_WORDS_FIELD_NUMBER: _builtins.int
+    VENUE_KINDS_FIELD_NUMBER: _builtins.int
+    TOWN_VENUES_FIELD_NUMBER: _builtins.int
+    STREET_WORDS_FIELD_NUMBER: _builtins.int
+    MEETING_WORDS_FIELD_NUMBER: _builtins.int
+    TIME_WORDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def synonyms(self) -> _containers.RepeatedCompositeFieldContainer[Global___Synonyms]:
         """Groups of words that are treated as one word."""
@@ -1122,6 +1173,26 @@ class TextTables(_message.Message):
     def function_words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Words that say nothing about which event it is."""
 
+    @_builtins.property
+    def venue_kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Words of which a venue's name says what it is and not where: Village Hall."""
+
+    @_builtins.property
+    def town_venues(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Venues whose names begin with their town: Clun Village Hall."""
+
+    @_builtins.property
+    def street_words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Last words of the names of streets, which are no towns."""
+
+    @_builtins.property
+    def meeting_words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Words before the name of a place where people meet."""
+
+    @_builtins.property
+    def time_words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Words before a time in a text: doors, start."""
+
     def __init__(
         self,
         *,
@@ -1133,10 +1204,15 @@ class TextTables(_message.Message):
         lettered_words: _abc.Iterable[_builtins.str] | None = ...,
         status_markers: _abc.Iterable[_builtins.str] | None = ...,
         function_words: _abc.Iterable[_builtins.str] | None = ...,
+        venue_kinds: _abc.Iterable[_builtins.str] | None = ...,
+        town_venues: _abc.Iterable[_builtins.str] | None = ...,
+        street_words: _abc.Iterable[_builtins.str] | None = ...,
+        meeting_words: _abc.Iterable[_builtins.str] | None = ...,
+        time_words: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["city_aliases", b"city_aliases", "contrasts", b"contrasts", "function_words", b"function_words", "lettered_words", b"lettered_words", "prefixes", b"prefixes", "status_markers", b"status_markers", "synonyms", b"synonyms", "vague_places", b"vague_places"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["city_aliases", b"city_aliases", "contrasts", b"contrasts", "function_words", b"function_words", "lettered_words", b"lettered_words", "meeting_words", b"meeting_words", "prefixes", b"prefixes", "status_markers", b"status_markers", "street_words", b"street_words", "synonyms", b"synonyms", "time_words", b"time_words", "town_venues", b"town_venues", "vague_places", b"vague_places", "venue_kinds", b"venue_kinds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

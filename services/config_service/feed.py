@@ -13,7 +13,7 @@ from typing import ParamSpec, TypeVar
 
 from config_service.state import State
 from config_service.store import Store
-from dedup_model.errors import DedupError, StoreUnavailable
+from dedup_model.errors import CiphertextInvalid, DedupError, KeyNotInRing, StoreUnavailable
 from dedup_rpc.logs import where
 
 LOG = logging.getLogger("event_dedup.config.feed")
@@ -35,7 +35,9 @@ class Feed:
         self._state = state
         self._waiters: set[asyncio.Future[None]] = set()
         self._reading, self._begun, self._completed = asyncio.Lock(), 0, 0
-        self._looked = time.monotonic()
+        self._looked, self._said = time.monotonic(), ""
+        self.lost = False
+        """Whether the head is another one than the state, and the ring in use does not open it."""
         self.returns = 0
         """How often the store went back within its epoch: numbers were then given out a second time."""
 
@@ -48,7 +50,7 @@ class Feed:
         return self._state
 
     def lag(self) -> float:
-        """Return the seconds since the head was last read; it grows while the store is down."""
+        """Return the seconds since the head was last read; it grows while it cannot be."""
         return time.monotonic() - self._looked
 
     async def run_blocking(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -104,20 +106,39 @@ class Feed:
         """Look for writes of other processes until cancelled; a store that is down is waited for."""
         while True:
             await asyncio.sleep(self._poll)
-            try:
-                if self._store.keyring.problem is None:
-                    await self._look()
-            except DedupError as error:
-                LOG.warning("the head cannot be read: %s", error.reason)
-            except Exception as error:
-                # without the poll this replica would show an old head for ever
-                LOG.error("the head cannot be read: %s", where(error))
+            if self._store.keyring.problem is None:
+                await self._try_to_look()
+
+    async def _try_to_look(self) -> None:
+        try:
+            await self._look()
+        except DedupError as error:
+            self.lost = isinstance(error, KeyNotInRing | CiphertextInvalid)
+            self._say(logging.WARNING, error.reason)
+        except Exception as error:
+            # without the poll this replica would show an old head for ever
+            self._say(logging.ERROR, where(error))
+        else:
+            self.lost = False
+            self._say(logging.INFO, "")
+
+    def _say(self, level: int, why: str) -> None:
+        """Log why the head cannot be read, or that it is read again, once."""
+        if why != self._said:
+            LOG.log(level, "the head %s", f"cannot be read: {why}" if why else "is read again")
+        self._said = why
 
     async def _look(self) -> None:
         stamp = await self.run_blocking(self._store.stamp)
-        self._looked = time.monotonic()
         if self._state is None or stamp != self._state.stamp:
             await self.refresh()
+        self._looked = time.monotonic()
+
+    async def forget(self) -> None:
+        """Have no state any more: the service is sealed, and who waits is told."""
+        async with self._reading:
+            self._state = None
+        self.wake()
 
 
 def _wake(waiter: "asyncio.Future[None]") -> None:

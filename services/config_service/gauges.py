@@ -25,7 +25,7 @@ def add_gauges(telemetry: Telemetry, store: Store, feed: Feed) -> None:
     watches = telemetry.counts.of(f"/{SERVICE}/WatchConfig", WATCH)
     gauge(f"{PREFIX}_watchers", "Watches that are open", lambda: watches.running)
     gauge(f"{PREFIX}_head_revision", "The revision served", lambda: feed.state.revision.number)
-    gauge(f"{PREFIX}_feed_lag_seconds", "Seconds since the head was last read", feed.lag)
+    gauge(f"{PREFIX}_feed_lag_seconds", "Seconds since the head was last read and opened", feed.lag)
     sealed = f"{PREFIX}_sealed"
     gauge(sealed, "1 while no key ring opens the store", lambda: bool(store.keyring.problem))
     cells, clients = _Seldom(store.cells), _Seldom(store.clients)

@@ -1,8 +1,8 @@
 """Which key ring is in use now: follows its source, never takes one that does not fit the store.
 
 Without a ring that opens the store the service is sealed. A newer ring that is bad, does not open
-the store, or lacks a key that still seals something, is refused and the one in use stays. The first
-key of the ring seals once every live replica holds it.
+the store, or lacks a key that still seals something, is refused and the one in use stays, as long
+as that one opens the store. The first key of the ring seals once every live replica holds it.
 """
 
 import logging
@@ -91,35 +91,45 @@ class Keyring:
         if self.problem:
             raise KeyRingError(self.problem.text)
 
-    def look(self, store: Sealed) -> None:
-        """Follow source and replicas."""
-        self._reread(store)
+    def look(self, store: Sealed, *, lost: bool = False) -> None:
+        """Follow source and replicas.
+
+        `lost` says that the ring in use did not open a newer head: if it does not open the store
+        indeed, it counts no more, and without another one that does the service is sealed.
+        """
+        self._reread(store, lost=lost and self._does_not_open(store))
         if self._found and (not self._used or self._used.primary != next(iter(self._found.keys))):
             self._promote(self._found, store.replicas())
         else:
             self._waiting = ""
 
-    def _reread(self, store: Sealed) -> None:
+    def _does_not_open(self, store: Sealed) -> bool:
+        return self._used is not None and _refusal(self._used, None, store) is not None
+
+    def _reread(self, store: Sealed, *, lost: bool) -> None:
         stamp = self._source.stamp()
-        if stamp == self._stamp and self._used is not None:
+        if stamp == self._stamp and self._used is not None and not lost:
             self._refused = ""
             return
-        problem, found = self._judged(store)
+        used = None if lost else self._used
+        problem, found = self._judged(used, store)
         if problem is None and found:
             level = logging.INFO if self._used else logging.DEBUG
             LOG.log(level, "the key ring was read: %s", ", ".join(found.keys))
             self._stamp, self._found, self.problem = stamp, found, None
-            self._used = replace(found, writer=self._used.primary) if self._used else None
+            self._used = replace(found, writer=used.primary) if used else None
+        elif lost:
+            self._used = self._found = None
         self._judge(problem)
 
-    def _judged(self, store: Sealed) -> tuple[Problem | None, KeyRing | None]:
+    def _judged(self, used: KeyRing | None, store: Sealed) -> tuple[Problem | None, KeyRing | None]:
         try:
             found = self._source.read()
         except KeyRingError as error:
             return Problem(BAD, str(error)), None
         if found is None:
             return Problem(MISSING, "no key ring is configured: set CONFIG_KEYRING_FILE"), None
-        return _refusal(found, self._used, store), found
+        return _refusal(found, used, store), found
 
     def _judge(self, problem: Problem | None) -> None:
         """Keep a judgement, and log a change of it once."""

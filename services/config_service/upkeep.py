@@ -41,13 +41,18 @@ class Upkeep:
     async def once(self) -> None:
         """Look at the key ring, and do what is due."""
         keyring = self._store.keyring
-        await self._feed.run_blocking(keyring.look, self._store)
-        if self._sealed and not keyring.problem:
-            await self._unseal()
+        await self._feed.run_blocking(keyring.look, self._store, lost=self._feed.lost)
+        if self._sealed != (keyring.problem is not None):
+            await (self._unseal() if self._sealed else self._seal())
         await self.announce()
         if not keyring.problem and time.monotonic() - self._compacted > COMPACT_SECONDS:
             self._compacted = time.monotonic()
             await self._feed.run_blocking(self._store.compact, self._env.retention, AUTHOR)
+
+    async def _seal(self) -> None:
+        self._sealed = True
+        await self._serving.tell(healthy=False)
+        await self._feed.forget()
 
     async def _unseal(self) -> None:
         await self._feed.run_blocking(fill, self._store, bootstrap_layers(self._env))

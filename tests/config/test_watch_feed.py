@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 from config_service.feed import Feed
 from config_service.state import State
 from config_service.store import Store
-from dedup_model.errors import StoreUnavailable
+from dedup_model.errors import KeyNotInRing, StoreUnavailable
 
 
 class ScriptedStore:
@@ -51,6 +52,13 @@ async def feed_of(store: Store, present: State) -> AsyncIterator[Callable[..., A
 def later(state: State, by: int, epoch: str = "") -> State:
     revision = replace(state.revision, number=state.revision.number + by)
     return replace(state, revision=revision, epoch=epoch or state.epoch)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < ends
+        await asyncio.sleep(0.01)
 
 
 async def test_a_slow_read_of_an_older_epoch_does_not_undo_a_newer_one(
@@ -137,6 +145,27 @@ async def test_the_poll_goes_on_after_an_error_that_nobody_foresaw(
     polling.cancel()
     assert "RuntimeError" in caplog.text
     assert "canary-4711" not in caplog.text
+
+
+async def test_the_lag_grows_while_a_newer_head_does_not_open_and_why_is_told_once(
+    feed_of: Any, present: State, caplog: pytest.LogCaptureFixture
+) -> None:
+    def closed() -> State:
+        raise KeyNotInRing("not ours")
+
+    reads = [lambda: later(present, 1), closed] * 20
+    feed, _ = feed_of(*reads, lambda: later(present, 1))
+    before = feed.lag()
+    with caplog.at_level(logging.INFO, "event_dedup.config.feed"):
+        polling = asyncio.create_task(feed.poll())
+        await until(lambda: feed.lost)
+        assert feed.state.revision.number == present.revision.number
+        assert feed.lag() > before
+        assert await feed.changed(present, 20)
+        await until(lambda: not feed.lost)
+    polling.cancel()
+    assert feed.lag() < 5
+    assert caplog.messages == ["the head cannot be read: KEY_NOT_IN_RING", "the head is read again"]
 
 
 async def test_a_wait_ends_after_its_time_and_leaves_nothing_behind(

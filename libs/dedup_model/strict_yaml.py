@@ -92,10 +92,11 @@ def _at(mark: Any, rule: str, message: str) -> InvalidRequest:
     return invalid(f"line {mark.line + 1}", rule, message)
 
 
-def parse(text: str) -> dict[str, Any]:
+def parse(text: str, empty: str = "") -> dict[str, Any]:
     """Return the mapping that a YAML text holds; an empty text is an empty mapping.
 
-    Raises `InvalidRequest` that names the line; never a value of the text.
+    Raises `InvalidRequest` that names the line; never a value of the text. With `empty`, a text that
+    holds nothing is refused in these words.
     """
     if len(text.encode(errors="replace")) > MAX_BYTES:
         raise invalid("file", "YAML_TOO_LARGE", f"larger than {MAX_BYTES} bytes")
@@ -107,6 +108,8 @@ def parse(text: str) -> dict[str, Any]:
         raise _syntax(mark.line if mark else 0) from None
     except yaml.reader.ReaderError as error:
         raise _syntax(text.count("\n", 0, error.position)) from None
+    if document is None and empty:
+        raise invalid("file", "YAML_EMPTY", empty)
     if document is None:
         return {}
     if not isinstance(document, dict):
@@ -131,12 +134,12 @@ def _syntax(line: int) -> InvalidRequest:
     )
 
 
-def load(path: Path) -> dict[str, Any]:
+def load(path: Path, empty: str = "") -> dict[str, Any]:
     """Return the mapping in a YAML file; see `parse`. Raises `InvalidRequest` when unreadable."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise invalid(path.name, "YAML_TOO_LARGE", f"larger than {MAX_BYTES} bytes")
-        return parse(path.read_text(encoding="utf-8"))
+        return parse(path.read_text(encoding="utf-8"), empty)
     except (OSError, UnicodeDecodeError):
         raise invalid(path.name, "FILE_UNREADABLE", "cannot be read as UTF-8 text") from None
 

@@ -60,6 +60,16 @@ def present_paths(document: Document) -> Iterator[Path]:
     return (path for path in leaf_paths() if find(document, path) is not None)
 
 
+def nulls(document: Document, schema: Schema = MatchingConfig, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted paths of the sections and leaves that a document holds as null."""
+    for name, annotation in fields(schema).items():
+        value, section = document.get(name, {}), section_of(annotation)
+        if value is None:
+            yield f"{prefix}{name}"
+        elif section and isinstance(value, dict):
+            yield from nulls(value, section, f"{prefix}{name}.")
+
+
 def find(document: Mapping[str, Any], path: Path) -> Any:
     """Return the value at `path`, or None when it is absent."""
     node: Any = document

@@ -7,7 +7,7 @@ import grpc
 from config_service import convert, paging
 from config_service.audit import AuditEvent, AuditFilter
 from config_service.audit_check import Known
-from config_service.edits import Import
+from config_service.edits import EMPTY, Import
 from config_service.feed import Feed
 from config_service.request_meta import claim, meta
 from config_service.store import Store
@@ -118,7 +118,7 @@ class AdminServicer(ConfigAdminServiceServicer):
         """Make the overrides those of a YAML text."""
         refuse_unknown_fields(request)
         # reading a long text takes a second, for which other callers would wait
-        document = await self._readings.run(strict_yaml.parse, request.yaml)
+        document = await self._readings.run(strict_yaml.parse, request.yaml, EMPTY)
         edit = Import(document, meta(request))
         before, after = await self._writers.apply(
             edit, claim(request), validate_only=request.validate_only

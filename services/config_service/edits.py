@@ -10,7 +10,7 @@ from config_service.state import SecretEdit, State
 from config_service.transaction import Transaction
 from dedup_model import tree
 from dedup_model.change import EVERYTHING, Change
-from dedup_model.errors import RevisionConflict, SecretUnknown, invalid
+from dedup_model.errors import InvalidRequest, RevisionConflict, SecretUnknown, Violation, invalid
 from dedup_model.matching_config import SECRET_NAMES
 from dedup_model.text_rules import text_problem
 from dedup_model.tree import Document
@@ -18,6 +18,7 @@ from dedup_model.tree import Document
 MAX_REASON = 1000
 MAX_SECRET = 4096
 MAX_EVIDENCE = 16 * 1024
+EMPTY = "empty; write {} to clear all overrides"
 _ETAG = re.compile(r"[0-9a-f-]{36}:[1-9][0-9]{0,17}")
 
 
@@ -109,6 +110,11 @@ class Import:
     overrides: Document = field(repr=False)
     meta: Meta
     action: str = "ImportConfig"
+
+    def __post_init__(self) -> None:
+        text = "null; leave it out to inherit it"
+        if violations := [Violation(p, "REQUIRED", text) for p in tree.nulls(self.overrides)]:
+            raise InvalidRequest(violations)
 
     def __call__(self, transaction: Transaction, head: State) -> Draft | None:
         """Return the draft, or None when nothing would change."""

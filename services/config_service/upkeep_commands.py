@@ -10,7 +10,7 @@ from pathlib import Path
 from config_service import setup
 from config_service.cipher import KeyRingError, new_key
 from config_service.database import DatabaseError, parse_url, sqlite_path
-from config_service.edits import Import, Meta
+from config_service.edits import EMPTY, Import, Meta
 from config_service.env import Env
 from config_service.reset import archive
 from config_service.revision import changes
@@ -62,7 +62,7 @@ def store(env: Env, options: argparse.Namespace) -> None:
 
 def load(env: Env, options: argparse.Namespace) -> None:
     """Run `load FILE`."""
-    document = strict_yaml.load(options.file)
+    document = strict_yaml.load(options.file, EMPTY)
     edit = Import(document, Meta(author("load"), options.reason), "load")
     _with_store(env, lambda opened: _load(opened, edit, dry_run=options.dry_run))
 

@@ -132,7 +132,7 @@ def test_a_mistyped_file_is_no_new_store_in_which_all_is_well(
     run: Commands, ring: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "overrides.yaml").write_text("")
+    (tmp_path / "overrides.yaml").write_text("{}")
     error = run("--database-url", "sqlite:///bakcup.db", *words, code=78)
     assert error == "config-service: there is no store at bakcup.db\n"
     assert not list(tmp_path.glob("bakcup*"))
@@ -288,6 +288,21 @@ def test_load_refuses_a_bad_file_by_path_or_line(
     error = run("load", str(file), code=78)
     assert error.startswith(said)
     assert "Canary" not in error
+
+
+def test_load_refuses_a_file_of_nothing_and_clears_all_when_told_to(
+    run: Commands, filled: Env, tmp_path: Path
+) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("# thresholds: {high: 0.8}\n")
+    told = run("load", str(file), code=78)
+    assert told == "file: empty; write {} to clear all overrides (YAML_EMPTY)\n"
+    file.write_text("thresholds:\n")
+    told = run("load", str(file), code=78)
+    assert told == "thresholds: null; leave it out to inherit it (REQUIRED)\n"
+    file.write_text("{}\n")
+    run("load", str(file))
+    assert setup.open_store(filled).state().revision.layers.overrides == {}
 
 
 def test_load_refuses_what_is_no_file_and_a_reason_too_long(

@@ -239,6 +239,14 @@ def test_any_heap_of_yaml_signs_is_a_mapping_or_refused(text: str):
         assert error.violations  # noqa: PT017
 
 
+@pytest.mark.parametrize("text", ["", "\ufeff", "# nothing\n", "null", "~\n"])
+def test_a_text_of_nothing_is_an_empty_mapping_or_refused_in_the_words_of_who_asks(text: str):
+    assert strict_yaml.parse(text) == {}
+    with pytest.raises(InvalidRequest, match="file: say more"):
+        strict_yaml.parse(text, "say more")
+    assert strict_yaml.parse("{}", "say more") == {}
+
+
 def test_a_file_is_read(tmp_path: Path):
     path = tmp_path / "matching.yaml"
     path.write_bytes(b"\xef\xbb\xbfa: \xc3\xa4\n")

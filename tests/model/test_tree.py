@@ -92,6 +92,14 @@ def test_a_value_is_found_by_its_path_or_is_none(path: Path, value: Any):
     assert tree.find({"a": {"b": {"c": 0}, "d": None}, "l": [1]}, path) == value
 
 
+def test_nulls_are_found_by_their_paths_in_the_order_of_the_tree():
+    document = {"thresholds": {"high": 0.8, "low": None}, "geo": None, "scoring": 1, "new": None}
+    entry = {"category_weights": {"overrides": {"kunst": {"date": None}}, "priority": None}}
+    assert list(tree.nulls(document)) == ["thresholds.low", "geo"]
+    assert list(tree.nulls(entry)) == ["category_weights.priority"]
+    assert list(tree.nulls(tree.DEFAULTS)) == list(tree.nulls({})) == []
+
+
 @pytest.mark.parametrize(
     ("document", "path", "value", "expected"),
     [

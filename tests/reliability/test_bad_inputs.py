@@ -160,13 +160,14 @@ def test_a_key_that_folds_to_a_name_is_stored_as_that_name(
 
 
 @row("U14", "U16")
-def test_a_byte_order_mark_is_no_mistake_and_an_empty_text_clears_everything(
+def test_a_byte_order_mark_is_no_mistake_and_a_text_of_nothing_clears_nothing(
     caller: Caller,
 ) -> None:
     marked = caller("ImportConfig", imported("\ufeffgeo: {neutral_score: 0.25}"))
     assert any(c.path == "geo.neutral_score" for c in marked.message.changes)
     for yaml in ("", "null", "# nothing\n", "geo: null"):
-        assert caller("ImportConfig", imported(yaml)).code is Code.OK
+        assert caller("ImportConfig", imported(yaml)).code is Code.INVALID_ARGUMENT
+    assert caller("ImportConfig", imported("{}")).code is Code.OK
 
 
 @row("U20")

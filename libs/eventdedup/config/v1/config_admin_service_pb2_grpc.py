@@ -118,7 +118,8 @@ class ConfigAdminServiceServicer:
     def ImportConfig(self, request, context):
         """Makes the overrides those of a YAML text, all of them: what it does not name is inherited.
         Secrets stay. With `validate_only` the answer is the plan.
-        Fails like UpdateConfig; INVALID_ARGUMENT names the path, or the line, of each mistake.
+        Fails like UpdateConfig; INVALID_ARGUMENT names the path, or the line, of each mistake. A text that
+        holds nothing is one, and so is null: `{}` clears all overrides.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

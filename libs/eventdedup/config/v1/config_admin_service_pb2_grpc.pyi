@@ -59,7 +59,8 @@ class ConfigAdminServiceStub:
     ImportConfig: _grpc.UnaryUnaryMultiCallable[_config_admin_service_pb2.ImportConfigRequest, _config_admin_service_pb2.ImportConfigResponse]
     """Makes the overrides those of a YAML text, all of them: what it does not name is inherited.
     Secrets stay. With `validate_only` the answer is the plan.
-    Fails like UpdateConfig; INVALID_ARGUMENT names the path, or the line, of each mistake.
+    Fails like UpdateConfig; INVALID_ARGUMENT names the path, or the line, of each mistake. A text that
+    holds nothing is one, and so is null: `{}` clears all overrides.
     """
 
 @_typing.type_check_only
@@ -93,7 +94,8 @@ class ConfigAdminServiceAsyncStub(ConfigAdminServiceStub):
     ImportConfig: _aio.UnaryUnaryMultiCallable[_config_admin_service_pb2.ImportConfigRequest, _config_admin_service_pb2.ImportConfigResponse]  # type: ignore[assignment]
     """Makes the overrides those of a YAML text, all of them: what it does not name is inherited.
     Secrets stay. With `validate_only` the answer is the plan.
-    Fails like UpdateConfig; INVALID_ARGUMENT names the path, or the line, of each mistake.
+    Fails like UpdateConfig; INVALID_ARGUMENT names the path, or the line, of each mistake. A text that
+    holds nothing is one, and so is null: `{}` clears all overrides.
     """
 
 class ConfigAdminServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -160,7 +162,8 @@ class ConfigAdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_config_admin_service_pb2.ImportConfigResponse, _abc.Awaitable[_config_admin_service_pb2.ImportConfigResponse]]:
         """Makes the overrides those of a YAML text, all of them: what it does not name is inherited.
         Secrets stay. With `validate_only` the answer is the plan.
-        Fails like UpdateConfig; INVALID_ARGUMENT names the path, or the line, of each mistake.
+        Fails like UpdateConfig; INVALID_ARGUMENT names the path, or the line, of each mistake. A text that
+        holds nothing is one, and so is null: `{}` clears all overrides.
         """
 
 def add_ConfigAdminServiceServicer_to_server(servicer: ConfigAdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

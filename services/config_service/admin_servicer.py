@@ -65,6 +65,7 @@ class AdminServicer(ConfigAdminServiceServicer):
             raise invalid("max_cells", "RANGE", f"0 to {MAX_REWRAPPED}")
         rewrap, author = self._store.rewrap, caller().name
         done, remaining = await self._writers.run(rewrap, author, request.max_cells)
+        await self._feed.look_at_secrets()
         key_id = self._store.keyring.ring().primary
         return pb.RewrapResponse(key_id=key_id, rewrapped=done, remaining=remaining)
 

@@ -75,6 +75,8 @@ class Feed:
     def _take(self, found: State) -> None:
         old = self._state
         if old is not None and found.stamp == old.stamp:
+            # a secret that was sealed anew is no other state to watchers
+            self._state = old if found.secrets == old.secrets else found
             return
         if old is not None and found.is_before(old):
             self.returns += 1
@@ -133,6 +135,12 @@ class Feed:
         if self._state is None or stamp != self._state.stamp:
             await self.refresh()
         self._looked = time.monotonic()
+
+    async def look_at_secrets(self) -> None:
+        """Read the store again when a secret was sealed anew: that makes no revision."""
+        found = await self.run_blocking(self._store.secret_key_ids)
+        if self._state is not None and found != self._state.secret_key_ids:
+            await self.refresh()
 
     async def forget(self) -> None:
         """Have no state any more: the service is sealed, and who waits is told."""

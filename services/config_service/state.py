@@ -29,8 +29,13 @@ class State:
 
     @property
     def stamp(self) -> tuple[str, int]:
-        """Return epoch and revision number: equal stamps mean equal states."""
+        """Return epoch and revision number: equal stamps mean equal states, seals aside."""
         return self.epoch, self.revision.number
+
+    @property
+    def secret_key_ids(self) -> dict[str, str]:
+        """Return by name which keys seal the secrets that are set."""
+        return {secret.name: secret.key_id for secret in self.secrets if secret.is_set}
 
     def is_before(self, other: "State") -> bool:
         """Tell whether this is an older state of the other's epoch."""

@@ -66,6 +66,11 @@ class Store:
             head = opened.head
             return head.epoch, head.revision
 
+    def secret_key_ids(self) -> dict[str, str]:
+        """Return by name which keys seal the secrets that are set."""
+        with self._transaction() as opened:
+            return opened.secret_key_ids()
+
     def state(self) -> State:
         """Return the present state."""
         with self._transaction() as opened:

@@ -113,6 +113,12 @@ class Transaction:
         secrets = tuple(rows.secret_status(name, found.get(name)) for name in SECRET_NAMES)
         return State(head.epoch, self.revision(head.revision), secrets)
 
+    def secret_key_ids(self) -> dict[str, str]:
+        """Return by name which keys seal the secrets that are set."""
+        query = select(SECRETS.c.name, SECRETS.c.key_id)
+        found = self.connection.execute(query.where(SECRETS.c.value.is_not(None))).all()
+        return {row.name: row.key_id for row in found if row.name in SECRET_NAMES}
+
     def revision(self, number: int) -> Revision:
         """Return one revision, opened."""
         head = self.head

@@ -48,6 +48,8 @@ class Upkeep:
         if not keyring.problem and time.monotonic() - self._compacted > COMPACT_SECONDS:
             self._compacted = time.monotonic()
             await self._feed.run_blocking(self._store.compact, self._env.retention, AUTHOR)
+        if not keyring.problem:
+            await self._feed.look_at_secrets()
 
     async def _seal(self) -> None:
         self._sealed = True

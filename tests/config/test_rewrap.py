@@ -140,6 +140,36 @@ async def test_the_rpc_counts_and_makes_neither_revision_nor_watch_event(
     assert (state.revision.revision, state.skipped_revisions) == (9, 0)
 
 
+async def test_the_present_key_of_a_secret_is_shown_whoever_sealed_it_anew(
+    serve: Any, connect: Any, rotated: Env
+) -> None:
+    """By this server at once, by another process within seconds; nobody who watches is woken."""
+    client = connect((await serve(rotated)).address)
+    first, second = parse_ring(str(rotated.keyring).splitlines()).keys
+    watch = client.stub.WatchConfig(config_pb.WatchConfigRequest(heartbeat_seconds=0.5))
+    await watch.read()
+
+    async def shown() -> str:
+        return str((await client.get()).secrets[0].key_id)
+
+    assert await shown() == second
+    await _admin(client).Rewrap(pb.RewrapRequest())
+    assert await shown() == first
+    other = setup.open_store(replace(rotated, keyring="\n".join(reversed(_lines(rotated)))))
+    await asyncio.to_thread(other.rewrap, "ann")
+    other.close()
+    ends = asyncio.get_running_loop().time() + 20
+    while await shown() != second:
+        assert asyncio.get_running_loop().time() < ends
+        await asyncio.sleep(0.1)
+    events = [await watch.read() for _ in range(3)]
+    assert [event.WhichOneof("event") for event in events] == ["heartbeat"] * 3
+
+
+def _lines(env: Env) -> list[str]:
+    return str(env.keyring).splitlines()
+
+
 @pytest.mark.parametrize("cells", [-1, 100_001])
 async def test_a_number_of_cells_out_of_range_is_refused(client: Any, cells: int) -> None:
     refused = await client.refused(_admin(client).Rewrap(pb.RewrapRequest(max_cells=cells)))

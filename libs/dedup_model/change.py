@@ -18,6 +18,7 @@ the override at or below it, in lists and maps too, so that the inherited value 
 import difflib
 from dataclasses import dataclass, field
 
+from dedup_model import rules
 from dedup_model.errors import InvalidRequest, Violation, invalid
 from dedup_model.matching_config import MatchingConfig
 from dedup_model.text_rules import fold_category, is_category_key, shown_name
@@ -74,6 +75,17 @@ class Change:
             raise InvalidRequest(violations)
         return [tuple(p.split(".")) for p in mask], [tuple(p.split(".")) for p in self.clear]
 
+    def require_small(self) -> None:
+        """Raise `InvalidRequest` for lists and maps beyond the mask that hold more than they may."""
+        if not self.mask or EVERYTHING in self.mask:
+            return
+        masks = [tuple(path.split(".")) for path in self.mask]
+        found = [
+            v for v in rules.oversized(self.body) if not _below(tuple(v.path.split(".")), masks)
+        ]
+        if found:
+            raise InvalidRequest(found)
+
     def unused(self) -> list[str]:
         """Return the paths of the body that no mask path covers."""
         if not self.mask or EVERYTHING in self.mask:
@@ -84,7 +96,11 @@ class Change:
 
 
 def _covered(path: Path, masks: list[Path]) -> bool:
-    return any(path[: len(mask)] == mask or mask[: len(path)] == path for mask in masks)
+    return _below(path, masks) or any(mask[: len(path)] == path for mask in masks)
+
+
+def _below(path: Path, masks: list[Path]) -> bool:
+    return any(path[: len(mask)] == mask for mask in masks)
 
 
 def _spelled(body: Document) -> list[Path]:

@@ -2,7 +2,7 @@
 
 import copy
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from typing import Any, TypeAlias
 
@@ -123,6 +123,22 @@ def _size_violations(document: Document) -> list[Violation]:
     too_large = size > MAX_DOCUMENT_BYTES
     message = f"the whole config may hold {MAX_DOCUMENT_BYTES} bytes of JSON"
     return [Violation("config", "TOO_LARGE", message)] if too_large else []
+
+
+def oversized(
+    document: Document, schema: Schema = MatchingConfig, prefix: str = ""
+) -> Iterator[Violation]:
+    """Yield the lists and maps of a document that hold more than they may; judges nothing else."""
+    for name, info in schema.model_fields.items():
+        value, place = document.get(name), f"{prefix}{name}"
+        most = max((getattr(rule, "max_length", 0) for rule in info.metadata), default=0)
+        if most and isinstance(value, list | dict) and len(value) > most:
+            yield Violation(place, "TOO_LARGE", f"at most {most} items")
+        elif isinstance(value, dict) and (section := section_of(info.annotation)):
+            yield from oversized(value, section, f"{place}.")
+        elif isinstance(value, list) and (items := item_of(info.annotation)):
+            for i, item in enumerate(value):
+                yield from oversized(item, items, f"{place}.{i}.")
 
 
 def _without(document: Document, places: list[tuple[int | str, ...]]) -> MatchingConfig:

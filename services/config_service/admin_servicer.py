@@ -77,10 +77,9 @@ class AdminServicer(ConfigAdminServiceServicer):
         before = paging.start(request.page_token, "audit")
         only = AuditFilter(convert.plain(request, "principal"), convert.plain(request, "action"))
         page = await self._feed.run_blocking(self._store.audit_page, before, size + 1, only)
-        more = paging.token("audit", page[size - 1].sequence) if len(page) > size else ""
-        return pb.ListAuditEventsResponse(
-            events=[_event(event) for event in page[:size]], next_page_token=more
-        )
+        shown = paging.fitting(map(_event, page), size)
+        more = paging.token("audit", shown[-1].sequence) if len(page) > len(shown) else ""
+        return pb.ListAuditEventsResponse(events=shown, next_page_token=more)
 
     async def VerifyAudit(
         self, request: pb.VerifyAuditRequest, context: Context

@@ -21,6 +21,7 @@ from dedup_rpc.wire import enum_number, moment, timestamp, to_document, to_messa
 from eventdedup.config.v1 import config_service_pb2 as pb
 from eventdedup.config.v1.matching_config_pb2 import MatchingConfig
 
+MAX_NOTES = 100
 MAX_SEARCHED = 200
 """Characters of a text to look for."""
 
@@ -190,8 +191,13 @@ def edited(before: State, after: State, notes: list[str], *, stored: bool) -> di
         "effective": config(layers.effective),
         "changed": before.stamp != after.stamp,
         "changes": path_changes(model.changes(before.revision.layers, layers)),
-        "warnings": [*_warnings(layers.effective), *notes],
+        "warnings": [*_warnings(layers.effective), *_capped(notes)],
     }
+
+
+def _capped(notes: list[str]) -> list[str]:
+    more = len(notes) - MAX_NOTES
+    return [*notes[:MAX_NOTES], f"and {more} more"] if more > 0 else notes
 
 
 def snapshot_secrets(secrets: Iterable[SecretStatus]) -> list[pb.SnapshotSecret]:

@@ -75,6 +75,7 @@ class Update:
 
     def __post_init__(self) -> None:
         require_evidence(self.evidence)
+        self.change.require_small()
 
     def __call__(self, transaction: Transaction, head: State) -> Draft | None:
         """Return the draft, or None when nothing would change."""

@@ -1,11 +1,19 @@
-"""Pages of a list: their size, and opaque tokens that say where the next one begins."""
+"""Pages of a list: how much they hold, and opaque tokens that say where the next one begins."""
 
 import base64
 import re
+from collections.abc import Iterable
+from itertools import islice
+from typing import TypeVar
+
+from google.protobuf.message import Message
 
 from dedup_model.errors import invalid
 
 DEFAULT_SIZE, MAX_SIZE = 50, 500
+MAX_BYTES = 1024 * 1024
+"""Of a page with more than one item: clients take 4 MiB."""
+M = TypeVar("M", bound=Message)
 _TOKEN = re.compile(r"(?P<list>[^ ]+) (?P<before>[1-9][0-9]{0,17})")
 
 
@@ -14,6 +22,18 @@ def size(asked: int) -> int:
     if not 0 <= asked <= MAX_SIZE:
         raise invalid("page_size", "RANGE", f"0 to {MAX_SIZE}")
     return asked or DEFAULT_SIZE
+
+
+def fitting(items: Iterable[M], most: int) -> list[M]:
+    """Return the items of a page: at most so many, and not more than fit, but one."""
+    kept: list[M] = []
+    size = 0
+    for item in islice(items, most):
+        size += item.ByteSize()
+        if kept and size > MAX_BYTES:
+            break
+        kept.append(item)
+    return kept
 
 
 def token(listed: str, before: int) -> str:

@@ -96,8 +96,8 @@ class Servicer(ConfigServiceServicer):
         before = paging.start(request.page_token, epoch)
         only = convert.history_filter(request)
         page = await self._feed.run_blocking(self._store.page, before, size + 1, only)
-        more = paging.token(epoch, page[size - 1].number) if len(page) > size else ""
-        shown = [convert.revision(epoch, revision) for revision in page[:size]]
+        shown = paging.fitting((convert.revision(epoch, revision) for revision in page), size)
+        more = paging.token(epoch, shown[-1].revision) if len(page) > len(shown) else ""
         return pb.ListRevisionsResponse(epoch=epoch, revisions=shown, next_page_token=more)
 
     async def DiffRevisions(

@@ -248,6 +248,21 @@ async def test_pages_and_filters_of_the_log(client: Any, admin: Any) -> None:
     assert [event.revision for event in (*first.events, *second.events)] == [8, 7, 6, 5, 4, 3]
 
 
+async def test_a_page_of_the_log_ends_before_it_is_too_large_to_be_read(
+    client: Any, admin: Any, sql: Sql
+) -> None:
+    for number in range(1, 5):
+        await client.update({"geo": {"neutral_score": number / 10}})
+    sql("UPDATE audit_events SET facts = ?", json.dumps({"reason": "x" * 400_000}))
+    token, pages = "", []
+    while token or not pages:
+        request = admin_pb.ListAuditEventsRequest(page_size=500, page_token=token)
+        page = await admin.ListAuditEvents(request)
+        pages.append([event.sequence for event in page.events])
+        token = page.next_page_token
+    assert pages == [[5, 4], [3, 2], [1]]
+
+
 @pytest.mark.parametrize("token", ["x", "é", "bm9uZSAx", "YXVkaXQgMA==", "YXVkaXQgLTE="])
 async def test_a_foreign_page_token_is_refused(client: Any, admin: Any, token: str) -> None:
     request = admin_pb.ListAuditEventsRequest(page_token=token)

@@ -47,6 +47,16 @@ async def test_pages_run_from_the_newest_to_the_oldest_without_gaps(client: Any)
     assert [len(page) for page in await _pages(client, 1)] == [1] * 7
 
 
+async def test_a_page_ends_before_it_is_too_large_to_be_read(
+    client: Any, sql: Callable[..., Any]
+) -> None:
+    await _scores(client, 9)
+    sql("UPDATE config_revisions SET reason = ? WHERE revision <> 4", "ü" * 150_000)
+    sql("UPDATE config_revisions SET reason = ? WHERE revision = 4", "ü" * 1_000_000)
+    assert await _pages(client, 500) == [[10, 9, 8], [7, 6, 5], [4], [3, 2, 1]]
+    assert await _pages(client, 2) == [[10, 9], [8, 7], [6, 5], [4], [3, 2], [1]]
+
+
 async def test_a_write_between_two_pages_shifts_nothing(client: Any) -> None:
     await _scores(client, 3)
     first = await client.stub.ListRevisions(pb.ListRevisionsRequest(page_size=2))

@@ -206,6 +206,26 @@ async def test_body_fields_outside_the_mask_are_ignored_and_named(client: Any) -
     assert named == {"thresholds.low", "ai.enabled"}
 
 
+async def test_of_many_body_fields_outside_the_mask_a_hundred_are_named(client: Any) -> None:
+    entries = {f"k{number:03}": {"date": 0.1, "geo": 0.2} for number in range(60)}
+    body = {"category_weights": {"overrides": entries}, "geo": {"neutral_score": 0.25}}
+    answer = await client.update(body, ["geo"])
+    named = [w for w in answer.warnings if "update_mask" in w]
+    assert len(named) == 100
+    assert named[0].startswith("category_weights.overrides.k000.date: ")
+    assert answer.warnings[-1] == "and 20 more"
+    assert answer.changed
+
+
+async def test_a_map_outside_the_mask_that_is_too_large_is_refused(client: Any) -> None:
+    """Its answer would be: tens of thousands of names are more than a client takes."""
+    entries = {f"k{number}": {} for number in range(30_000)}
+    refused = await client.update_refused({"category_weights": {"overrides": entries}}, ["geo"])
+    assert (refused.code, refused.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "TOO_LARGE")
+    assert [v.path for v in refused.violations] == ["category_weights.overrides"]
+    assert await client.stored() == 1
+
+
 async def test_a_map_value_outside_the_mask_is_named_too(client: Any) -> None:
     body = {"category_weights": {"overrides": {"fasnacht": {"date": 0.4, "geo": 0.5}}}}
     answer = await client.update(body, [f"{OVERRIDES}.fasnacht.date"])

@@ -486,6 +486,34 @@ def test_what_the_mask_leaves_out_of_the_body_is_named(mask, covered: list[str])
     assert sorted(Change(BODY, mask).unused()) == sorted(left)
 
 
+MANY = {f"k{number}": {"date": 0.1} for number in range(101)}
+
+
+@pytest.mark.parametrize(
+    ("body", "mask", "place"),
+    [
+        (overrides_map(MANY), ("geo",), MAP),
+        (overrides_map(MANY), (f"{MAP}.k1",), MAP),
+        ({"text": {"synonyms": [{"canonical": "a"}] * 1001}}, ("geo",), "text.synonyms"),
+        (
+            {"text": {"synonyms": [{"canonical": "a", "variants": ["b"] * 101}]}},
+            ("geo.neutral_score",),
+            "text.synonyms.0.variants",
+        ),
+    ],
+)
+def test_a_list_or_map_beyond_the_mask_is_no_larger_than_one_in_it(body, mask, place: str):
+    with pytest.raises(InvalidRequest) as caught:
+        Change(body, mask).require_small()
+    assert [(v.path, v.rule) for v in caught.value.violations] == [(place, "TOO_LARGE")]
+
+
+@pytest.mark.parametrize("mask", [None, (), ("*",), (MAP,), ("category_weights", "geo")])
+def test_what_the_mask_takes_is_judged_with_all_the_rest(mask):
+    Change(overrides_map(MANY), mask).require_small()
+    Change(overrides_map(dict(list(MANY.items())[:100])), ("geo",)).require_small()
+
+
 @pytest.mark.parametrize("key", ["sk-abcdefghijklmnopqrstuv", "SK-abcdefghijklmnopqrstuv"])
 def test_a_secret_is_no_category_name_even_after_folding(key: str):
     body = overrides_map({key: {"date": 1.0}})

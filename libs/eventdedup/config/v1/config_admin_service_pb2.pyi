@@ -205,7 +205,7 @@ class ListAuditEventsRequest(_message.Message):
     PRINCIPAL_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """Events a page, 1 to 500; 0 means 50."""
+    """Events a page, 1 to 500; 0 means 50. A page that would hold more than 1 MiB ends earlier."""
     page_token: _builtins.str
     """`next_page_token` of the page before; the filters must be the same as there."""
     principal: _builtins.str

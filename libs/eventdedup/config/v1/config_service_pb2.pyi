@@ -530,7 +530,9 @@ class UpdateConfigResponse(_message.Message):
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What is allowed but probably not meant, and fields of the body outside the mask."""
+        """What is allowed but probably not meant, and fields of the body outside the mask: the first 100
+        of them and how many more there are.
+        """
 
     def __init__(
         self,
@@ -663,7 +665,7 @@ class ListRevisionsRequest(_message.Message):
     CREATED_FROM_FIELD_NUMBER: _builtins.int
     CREATED_UNTIL_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """Revisions a page, 1 to 500; 0 means 50."""
+    """Revisions a page, 1 to 500; 0 means 50. A page that would hold more than 1 MiB ends earlier."""
     page_token: _builtins.str
     """`next_page_token` of the page before; the filters must be the same as there."""
     author: _builtins.str

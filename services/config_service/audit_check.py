@@ -11,12 +11,14 @@ from sqlalchemy import Row, select
 
 from config_service.audit import BEFORE_FIRST, AuditLog, revision_record, secret_record
 from config_service.revision import Story
-from config_service.rows import secret_status, secret_value, story
+from config_service.rows import revision_cell, secret_status, secret_value, story
 from config_service.tables import AUDIT, REVISIONS, SECRETS
+from dedup_model import tree
 from dedup_model.errors import CiphertextInvalid, KeyNotInRing, PlaintextRefused
 
 MAX_FINDINGS = 100
-BATCH = 1000
+BATCH, DOCUMENTS = 1000, 100
+"""Rows that are held at once, of events and of revisions with their documents."""
 
 
 @dataclass(frozen=True)
@@ -125,24 +127,35 @@ class Check:
 
     def _history(self) -> Iterator[str]:
         last = self._compacted
-        for number, record in self._records():
+        for row in self._rows():
+            number = row.revision
             if number != last + 1:
                 yield f"revisions {last + 1} to {number - 1} are missing from the history"
-            if self._revisions.get(number) != record:
+            if self._revisions.get(number) != _record(row):
                 yield f"revision {number} is not what the audit log says of it"
+            yield from self._document(row)
             last = number
         if last != self._head.revision:
             yield f"the history ends at revision {last}, the head is {self._head.revision}"
         if self._revisions and max(self._revisions) != self._head.revision:
             yield f"the log's last revision is {max(self._revisions)}, not the head's"
 
-    def _records(self) -> Iterator[tuple[int, str | None]]:
-        columns = [column for column in REVISIONS.c if column.name != "document"]
-        query = select(*columns).order_by(REVISIONS.c.revision)
-        query = query.execution_options(yield_per=BATCH)
+    def _rows(self) -> Iterator[Row[Any]]:
+        query = select(REVISIONS).order_by(REVISIONS.c.revision)
+        query = query.execution_options(yield_per=DOCUMENTS)
         with self._log.connection.execute(query) as revisions:
-            for row in revisions:
-                yield row.revision, _record(row)
+            yield from revisions
+
+    def _document(self, row: Row[Any]) -> Iterator[str]:
+        """Open a revision's document and compare it with the digest, which the log vouches for."""
+        cell = revision_cell(self._head.store_id, row.revision)
+        try:
+            document = json.loads(self._log.ring.open(row.document, cell))
+        except (CiphertextInvalid, KeyNotInRing) as error:
+            yield f"the document of revision {row.revision} is not to be had: {error.message}"
+        else:
+            if tree.digest(document["effective"]) != row.digest:
+                yield f"the document of revision {row.revision} is not the one of its digest"
 
     def _secret_rows(self) -> Iterator[str]:
         rows = {row.name: row for row in self._log.connection.execute(select(SECRETS))}

@@ -347,7 +347,7 @@ def test_a_store_that_nobody_touched_is_intact(filled: Filled) -> None:
 COLUMNS = {
     "audit_events": "sequence at principal action epoch revision facts mac",
     "config_revisions": "revision origin created_at author reason changed_paths digest"
-    " schema_version",
+    " schema_version document",
     "config_secrets": "name version value fingerprint set_at set_by",
     "config_settings": "store_id epoch revision updated_at updated_by store_key audit_head"
     " compacted_through",
@@ -365,6 +365,37 @@ def test_every_column_of_every_row_that_is_altered_is_found(
         altered = f"{column} + 1000" if column in NUMBERS else f"'x' || substr({column}, 2)"
         statements = [f"UPDATE {table} SET {column} = {altered} WHERE rowid = {row}"]
         assert filled.attacked(*statements), (table, column, row)
+
+
+def test_a_document_that_was_moved_or_altered_is_named(filled: Filled) -> None:
+    numbers = [row[0] for row in filled.value("SELECT revision FROM config_revisions")]
+    other = f"(SELECT document FROM config_revisions WHERE revision = {numbers[1]})"
+    for wrong in (other, "substr(document, 1, 60)", "'cse2.0123456789ab.' || substr(document, 19)"):
+        move = f"UPDATE config_revisions SET document = {wrong} WHERE revision = {numbers[0]}"
+        (found,) = filled.attacked(move)
+        assert found.startswith(f"the document of revision {numbers[0]} is not to be had: ")
+
+
+def test_a_document_that_the_same_revision_had_before_a_restore_is_found(
+    env: Env, sql: Sql
+) -> None:
+    """It opens in its place, but what the log says of the revision is another config's digest."""
+    path = Path(env.database_url.removeprefix("sqlite:///"))
+    setup.open_store(env).close()
+    backup = shutil.copyfile(path, path.with_name("backup"))
+    store = setup.open_store(env)
+    store.apply(Update(Change(HIGH), Meta("ann")))
+    ((document,),) = sql("SELECT document FROM config_revisions WHERE revision = 2")
+    store.close()
+    shutil.copyfile(backup, path)
+    store = setup.open_store(env)
+    store.apply(Update(Change({"geo": {"neutral_score": 0.25}}), Meta("ann")))
+    store.apply(Update(Change({"geo": {"neutral_score": 0.75}}), Meta("ann")))
+    assert store.verify_audit().findings == ()
+    sql("UPDATE config_revisions SET document = ? WHERE revision = 2", document)
+    (found,) = store.verify_audit().findings
+    assert found == "the document of revision 2 is not the one of its digest"
+    store.close()
 
 
 @pytest.mark.parametrize("wrong", ["NULL", "x'00ff'", "''", "'5'", "'[1]'", "'{\"secret\":[]}'"])

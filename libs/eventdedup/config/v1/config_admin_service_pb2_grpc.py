@@ -100,8 +100,9 @@ class ConfigAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def VerifyAudit(self, request, context):
-        """Recomputes the audit log's chain and compares it with the history: finds rows that were
-        changed, removed, added or put elsewhere. What it finds is in the answer, not an error.
+        """Recomputes the audit log's chain and compares it with the history and the secrets, whose sealed
+        documents and values it opens: finds rows that were changed, removed, added or put elsewhere.
+        What it finds is in the answer, not an error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

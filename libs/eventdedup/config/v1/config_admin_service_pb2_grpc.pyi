@@ -49,8 +49,9 @@ class ConfigAdminServiceStub:
     Fails with INVALID_ARGUMENT for a page token that this server did not make.
     """
     VerifyAudit: _grpc.UnaryUnaryMultiCallable[_config_admin_service_pb2.VerifyAuditRequest, _config_admin_service_pb2.VerifyAuditResponse]
-    """Recomputes the audit log's chain and compares it with the history: finds rows that were
-    changed, removed, added or put elsewhere. What it finds is in the answer, not an error.
+    """Recomputes the audit log's chain and compares it with the history and the secrets, whose sealed
+    documents and values it opens: finds rows that were changed, removed, added or put elsewhere.
+    What it finds is in the answer, not an error.
     """
     ExportConfig: _grpc.UnaryUnaryMultiCallable[_config_admin_service_pb2.ExportConfigRequest, _config_admin_service_pb2.ExportConfigResponse]
     """Returns the config as YAML that ImportConfig, `config-service load` and the bootstrap file
@@ -84,8 +85,9 @@ class ConfigAdminServiceAsyncStub(ConfigAdminServiceStub):
     Fails with INVALID_ARGUMENT for a page token that this server did not make.
     """
     VerifyAudit: _aio.UnaryUnaryMultiCallable[_config_admin_service_pb2.VerifyAuditRequest, _config_admin_service_pb2.VerifyAuditResponse]  # type: ignore[assignment]
-    """Recomputes the audit log's chain and compares it with the history: finds rows that were
-    changed, removed, added or put elsewhere. What it finds is in the answer, not an error.
+    """Recomputes the audit log's chain and compares it with the history and the secrets, whose sealed
+    documents and values it opens: finds rows that were changed, removed, added or put elsewhere.
+    What it finds is in the answer, not an error.
     """
     ExportConfig: _aio.UnaryUnaryMultiCallable[_config_admin_service_pb2.ExportConfigRequest, _config_admin_service_pb2.ExportConfigResponse]  # type: ignore[assignment]
     """Returns the config as YAML that ImportConfig, `config-service load` and the bootstrap file
@@ -140,8 +142,9 @@ class ConfigAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _config_admin_service_pb2.VerifyAuditRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_config_admin_service_pb2.VerifyAuditResponse, _abc.Awaitable[_config_admin_service_pb2.VerifyAuditResponse]]:
-        """Recomputes the audit log's chain and compares it with the history: finds rows that were
-        changed, removed, added or put elsewhere. What it finds is in the answer, not an error.
+        """Recomputes the audit log's chain and compares it with the history and the secrets, whose sealed
+        documents and values it opens: finds rows that were changed, removed, added or put elsewhere.
+        What it finds is in the answer, not an error.
         """
 
     @_abc_1.abstractmethod

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, or_
+from sqlalchemy import ColumnElement, Row, func, or_
 
 from config_service.cipher import Cell, KeyRing, StoreKey
 from config_service.revision import Origin, Revision, Story
@@ -136,9 +136,9 @@ def conditions(only: HistoryFilter) -> list[ColumnElement[bool]]:
     if only.author:
         found.append(table.author == only.author)
     if only.path_prefix:
-        path = only.path_prefix
-        ways = (table.changed_paths.contains(f'"{path}{end}', autoescape=True) for end in '".')
-        found.append(or_(*ways))
+        # not LIKE: it heeds case in PostgreSQL alone
+        paths, begins = table.changed_paths, (f'"{only.path_prefix}{end}' for end in '".')
+        found.append(or_(*(func.replace(paths, text, "") != paths for text in begins)))
     if only.created_from:
         found.append(table.created_at >= stamped(only.created_from))
     if only.created_until:

@@ -51,6 +51,8 @@ async def numbers(client: Any, **only: Any) -> list[int]:
         ({"path_prefix": "thresholds"}, [4, 2]),
         ({"path_prefix": "thresholds.high"}, [2]),
         ({"path_prefix": "threshold"}, []),
+        ({"path_prefix": "Thresholds"}, []),
+        ({"path_prefix": "thresholds.HIGH"}, []),
         ({"path_prefix": "geo", "author": "bert"}, [3]),
         ({"path_prefix": "category_weights.overrides"}, [5]),
         ({"path_prefix": "title"}, [6]),

@@ -120,7 +120,7 @@ def rollback(dice: random.Random, _: Side, epoch: str, head: int) -> Message:
 def revisions(dice: random.Random, side: Side, epoch: str, head: int) -> Message:
     made = pb.ListRevisionsRequest(
         page_size=dice.choice([0, 1, 3, 500, 501]), author=dice.choice(["", "dev", *TEXTS]),
-        path_prefix=dice.choice(["", "geo", "secrets", "%", "_", "geo.neutral_score", *TEXTS]),
+        path_prefix=dice.choice(["", "geo", "GEO", "Secrets", "secrets", "%", "_", "geo.neutral_score", *TEXTS]),
         page_token=dice.choice(["", side.token, "garbage"]),
     )  # fmt: skip
     if dice.random() < 0.3:

@@ -24,7 +24,7 @@ from dedup_cli.config_commands import (
     print_edit,
     short,
 )
-from dedup_cli.console import FAILED, OUT, explained, fail
+from dedup_cli.console import FAILED, OUT, explained, utf8
 from dedup_cli.credentials import with_credentials
 from dedup_rpc.client import AdminClient, AuditEvent, BatchStats, Clients, Credentials
 
@@ -129,11 +129,7 @@ def import_(
 
 
 def _text(file: Path) -> str:
-    raw = sys.stdin.buffer.read() if file == STDIN else file.read_bytes()
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        fail(f"{file}: not UTF-8 text")
+    return utf8(sys.stdin.buffer.read() if file == STDIN else file.read_bytes(), str(file))
 
 
 @AUDIT.command("list")

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dedup_cli import settings
-from dedup_cli.console import OUT, explained
+from dedup_cli.console import OUT, explained, utf8
 from dedup_cli.credentials import with_credentials
 from dedup_rpc.client import (
     API_KEY,
@@ -192,13 +192,17 @@ def set_secret(
 ) -> None:
     """Store a secret, read from standard input or a hidden prompt."""
     with connected(address, credentials) as client:
-        is_terminal = sys.stdin.isatty()
-        value = typer.prompt(name, hide_input=True) if is_terminal else sys.stdin.read()
-        edit = client.set_secret(value, name=name, reason=reason)
+        edit = client.set_secret(_secret(name), name=name, reason=reason)
         OUT.print(
             f"{name} set: version {edit.secret.version}, fingerprint {edit.secret.fingerprint},"
             f" revision {edit.revision.number}"
         )
+
+
+def _secret(name: str) -> str:
+    if sys.stdin.isatty():
+        return str(typer.prompt(name, hide_input=True))
+    return utf8(sys.stdin.buffer.read(), "standard input")
 
 
 @APP.command("clear-secret")

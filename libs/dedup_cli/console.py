@@ -48,8 +48,18 @@ def explained(address: str) -> Iterator[None]:
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename or 'input or output'}: {error.strerror or 'failed'}")
+    except UnicodeEncodeError:
+        fail("an argument, or a text that was read, is not UTF-8 text")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def utf8(raw: bytes, source: str) -> str:
+    """Return the text of what was read from a source; fails when it is none."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        fail(f"{source}: not UTF-8 text")
 
 
 def _lines(error: Exception, address: str) -> list[str]:

@@ -38,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for violation in error.violations:
             sys.stderr.write(f"{violation.path}: {violation.description} ({violation.rule})\n")
         sys.exit(CONFIG_ERROR)
+    except UnicodeError:
+        sys.stderr.write("config-service: an argument or a file is not UTF-8 text\n")
+        sys.exit(CONFIG_ERROR)
     except (
         NotAllowed,
         DatabaseError,

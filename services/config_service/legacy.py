@@ -32,9 +32,8 @@ def read(url: str, fernet_key: str | None) -> LegacySettings:
     """
     row = _row(url)
     stored = row.encrypted_api_key
-    document = _document(row.config_json)
     return LegacySettings(
-        _translated(document),
+        _document(row.config_json),
         open_legacy(stored, fernet_key) if stored else None,
         row.updated_by or "",
     )
@@ -56,6 +55,14 @@ def _row(url: str) -> Any:
 
 
 def _document(stored: Any) -> Document:
+    try:
+        return _translated(_parsed(stored))
+    except RecursionError:
+        text = "the earlier system's config_json is nested deeper than settings are"
+        raise DatabaseError(text) from None
+
+
+def _parsed(stored: Any) -> Document:
     try:
         document = json.loads(stored) if isinstance(stored, str | bytes) else stored
     except ValueError:

@@ -372,6 +372,27 @@ def test_an_empty_or_blank_secret_is_refused(config):
     assert config("set-secret", "other", stdin="x").status == 1
 
 
+def test_a_secret_that_is_no_utf_8_text_is_refused_and_not_echoed(config):
+    answer = config("set-secret", stdin="Canary".encode("utf-16"))
+    assert answer.status == 1
+    assert answer.err == "standard input: not UTF-8 text\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("set", "thresholds.high=0.8", "--reason", "\udcff"),
+        ("set", "thresholds.high=0.8", "--etag", "\udcff"),
+        ("clear-secret", "\udcff"),
+    ],
+)
+def test_an_argument_that_is_no_utf_8_text_is_told_of_in_a_sentence(config, command):
+    answer = config(*command)
+    assert answer.status == 1
+    assert "is not UTF-8 text" in answer.err
+    assert len(answer.err.splitlines()) == 1
+
+
 def test_a_secret_given_as_an_argument_is_refused_and_not_echoed(config, etag):
     before = etag()
     key = "AIzaSyA-canary-canary-canary-canary-012"

@@ -305,6 +305,20 @@ def test_load_refuses_a_file_of_nothing_and_clears_all_when_told_to(
     assert setup.open_store(filled).state().revision.layers.overrides == {}
 
 
+def test_an_argument_or_a_file_that_is_no_utf_8_text_is_told_of_in_a_sentence(
+    run: Commands, filled: Env, tmp_path: Path
+) -> None:
+    said = "config-service: an argument or a file is not UTF-8 text\n"
+    assert (
+        run("--database-url", "postgresql://\udcff@127.0.0.1:1/d", "keys", "status", code=78)
+        == said
+    )
+    (tmp_path / "url").write_bytes("sqlite:///c.db".encode("utf-16"))
+    run.patch.delenv("CONFIG_DATABASE_URL")
+    run.variable("CONFIG_DATABASE_URL_FILE", str(tmp_path / "url"))
+    assert run("keys", "status", code=78) == said
+
+
 def test_load_refuses_what_is_no_file_and_a_reason_too_long(
     run: Commands, filled: Env, tmp_path: Path
 ) -> None:

@@ -228,6 +228,18 @@ def test_a_row_without_a_json_object_is_refused(
     assert "JSON object" in line
 
 
+@pytest.mark.parametrize("levels", [400, 100_000])
+def test_a_document_that_is_nested_too_deep_is_refused(
+    legacy: Legacy, store: Store, capsys: pytest.CaptureFixture[str], levels: int
+) -> None:
+    deep = '{"thresholds": ' + '{"high": ' * levels + "1" + "}" * (levels + 1)
+    (line,) = _refused(legacy(deep), capsys)
+    assert line.startswith(
+        ("config-service: the earlier system's config_json is nested", "thresholds")
+    )
+    assert store.state().revision.number == 1
+
+
 @pytest.mark.parametrize("url", ["x", "nosuch://x", "sqlite:////nosuch/old.db", "sqlite:///{0}"])
 def test_a_database_without_the_row_is_refused(
     url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], store: Store

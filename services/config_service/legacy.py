@@ -4,11 +4,11 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import URL, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from config_service.cipher import open_legacy
-from config_service.database import DatabaseError
+from config_service.database import DatabaseError, sqlite_path
 from dedup_model.text_rules import fold_category
 from dedup_model.tree import Document
 
@@ -44,6 +44,7 @@ def _row(url: str) -> Any:
         "SELECT config_json, encrypted_api_key, updated_by FROM config_settings WHERE id = 1"
     )
     try:
+        _require_file(make_url(url))
         engine = create_engine(url, hide_parameters=True)
         with engine.connect() as connection:
             row = connection.execute(query).first()
@@ -52,6 +53,13 @@ def _row(url: str) -> Any:
     if row is None:
         raise DatabaseError("the earlier system's config_settings table has no row with id 1")
     return row
+
+
+def _require_file(url: URL) -> None:
+    """Refuse a SQLite file that is not there: to connect to it would make it."""
+    path = sqlite_path(url)
+    if path and "uri" not in url.query and not path.is_file():
+        raise DatabaseError(f"there is no file {path}: no earlier system's config_settings table")
 
 
 def _document(stored: Any) -> Document:

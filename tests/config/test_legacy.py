@@ -247,3 +247,13 @@ def test_a_database_without_the_row_is_refused(
     (line,) = _refused(url.format(tmp_path / "empty.db"), capsys)
     assert "config_settings" in line
     assert store.state().revision.number == 1
+    assert not (tmp_path / "empty.db").exists()
+
+
+def test_a_file_without_a_table_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], store: Store
+) -> None:
+    (tmp_path / "old.db").touch()
+    (line,) = _refused(f"sqlite:///{tmp_path / 'old.db'}", capsys)
+    assert line == ("config-service: no earlier system's config_settings table can be read there")
+    assert (tmp_path / "old.db").stat().st_size == 0

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from dedup_model.errors import DedupError, InvalidRequest, Violation
+from dedup_rpc.address import BadAddress
 from dedup_rpc.bearer import UnusableCredentials
 from dedup_rpc.client import ServiceError
 from dedup_rpc.door import INTERRUPTED
@@ -44,7 +45,7 @@ def explained(address: str) -> Iterator[None]:
         yield
     except (grpc.RpcError, ServiceError, DedupError) as error:
         fail(*_lines(error, address))
-    except UnusableCredentials as error:
+    except (UnusableCredentials, BadAddress) as error:
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename or 'input or output'}: {error.strerror or 'failed'}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import grpc
 
-from dedup_rpc.address import is_local
+from dedup_rpc.address import is_local, require_port
 from dedup_rpc.authz import ROLES, AuthzFile, Development, Grants, Policy
 from dedup_rpc.guard import Guard
 from dedup_rpc.limits import Limits
@@ -70,7 +70,12 @@ class Access:
         )
 
     def require_safe(self, address: str) -> None:
-        """Raise `NotAllowed` with all reasons why `address` must not be served like this."""
+        """Raise `NotAllowed` with all reasons why `address` must not be served like this.
+
+        Raises `BadAddress` when it, or that of health, has a port that is none.
+        """
+        require_port(address)
+        require_port(self.health_address or "")
         if reasons := list(self._reasons(address)):
             raise NotAllowed("; ".join(reasons))
         if not self.authz_file:

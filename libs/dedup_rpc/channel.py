@@ -9,7 +9,7 @@ from typing import TypeAlias
 import grpc
 
 from dedup_rpc import core_threads
-from dedup_rpc.address import is_local
+from dedup_rpc.address import is_local, require_port
 from dedup_rpc.bearer import AioToken, BlockingToken, TokenPlugin, UnusableCredentials, read_token
 from dedup_rpc.variables import path
 
@@ -85,7 +85,11 @@ class Credentials:
         )
 
     def require_usable(self, address: str) -> None:
-        """Raise `UnusableCredentials` or OSError for a token that cannot be read or would be overheard."""
+        """Raise `UnusableCredentials` or OSError for a token that cannot be read or would be overheard.
+
+        Raises `BadAddress` for a port that is none.
+        """
+        require_port(address)
         if not self.token_file:
             return
         if not self.ca_file and not is_local(address):
@@ -118,7 +122,8 @@ ANONYMOUS = Credentials()
 def connect(address: str, credentials: Credentials = ANONYMOUS, more: Options = ()) -> grpc.Channel:
     """Return a channel for blocking clients, with `more` options; connects when first used.
 
-    Raises `UnusableCredentials` or OSError when the credentials cannot be used.
+    Raises `UnusableCredentials` or OSError when the credentials cannot be used, `BadAddress` for a
+    port that is none.
     """
     credentials.require_usable(address)
     core_threads.keep()
@@ -135,7 +140,8 @@ def connect_aio(
 ) -> grpc.aio.Channel:
     """Return a channel for asyncio clients, with `more` options; connects when first used.
 
-    Raises `UnusableCredentials` or OSError when the credentials cannot be used.
+    Raises `UnusableCredentials` or OSError when the credentials cannot be used, `BadAddress` for a
+    port that is none.
     """
     credentials.require_usable(address)
     core_threads.keep()

@@ -9,6 +9,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from dedup_rpc import core_threads
+from dedup_rpc.address import require_port
 
 SECONDS = 3.0
 _ANY = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104
@@ -33,7 +34,11 @@ def health_address(variables: Mapping[str, str], prefix: str) -> str | None:
 
 
 def health(address: str, seconds: float = SECONDS) -> str:
-    """Return `SERVING`, `NOT_SERVING`, or the status of the call when nobody answers."""
+    """Return `SERVING`, `NOT_SERVING`, or the status of the call when nobody answers.
+
+    Raises `BadAddress` for a port that is none.
+    """
+    require_port(address)
     core_threads.keep()
     with grpc.insecure_channel(address) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)

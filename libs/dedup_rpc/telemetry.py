@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+from dedup_rpc.address import require_port
 from dedup_rpc.counts import Counts
 from dedup_rpc.logs import FORMATS
 from dedup_rpc.metrics import Metrics, MetricsPort
@@ -76,6 +78,7 @@ def _address(variables: Mapping[str, str], name: str) -> str | None:
     text = variables.get(name)
     if text and not text.rpartition(":")[2].isdecimal():
         raise ValueError(f"{name} must be host:port")
+    require_port(text or "")
     return text or None
 
 
@@ -83,6 +86,7 @@ def _endpoint(variables: Mapping[str, str]) -> str | None:
     text = variables.get(ENDPOINT)
     if text and not text.startswith(("http://", "https://")):
         raise ValueError(f"{ENDPOINT} must be an http or https URL")
+    require_port(urlsplit(text or "").netloc.rpartition("@")[2])
     return text or None
 
 

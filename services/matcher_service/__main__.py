@@ -21,9 +21,9 @@ LOG = logging.getLogger("event_dedup.matcher")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; exits with 78 and one line when it cannot run as told."""
     options = _parser().parse_args(arguments)
-    if options.command == "health":
-        probe.main("matcher-service", "MATCHER")
     try:
+        if options.command == "health":
+            probe.main("matcher-service", "MATCHER")
         env = _env(options)
         logs.configure(env.log_level, env.telemetry.log_format)
         for name in misspelt(os.environ, "MATCHER_", VARIABLES):

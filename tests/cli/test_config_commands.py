@@ -393,6 +393,11 @@ def test_an_argument_that_is_no_utf_8_text_is_told_of_in_a_sentence(config, comm
     assert len(answer.err.splitlines()) == 1
 
 
+def test_a_port_that_is_none_is_told_of(run):
+    answer = run("config", "get", "--address", "127.0.0.1:115587")
+    assert (answer.status, answer.err) == (1, "127.0.0.1:115587: a port is at most 65535\n")
+
+
 def test_a_secret_given_as_an_argument_is_refused_and_not_echoed(config, etag):
     before = etag()
     key = "AIzaSyA-canary-canary-canary-canary-012"

@@ -34,8 +34,8 @@ def tries_of(call: Call[Any], retry: Retry, deadline: float) -> Tries:
 class Connected:
     """A channel to one service, and how calls are run on it.
 
-    Each call gets `deadline` seconds, retries included; see `within`. Raises `UnusableCredentials` or OSError when the credentials cannot be used; connects when first
-    used.
+    Each call gets `deadline` seconds, retries included; see `within`. Raises `UnusableCredentials` or OSError when
+    the credentials cannot be used, `BadAddress` for a port that is none; connects when first used.
     """
 
     _make_stub: Callable[[grpc.Channel], Any]
@@ -114,8 +114,8 @@ class Connected:
 class AsyncConnected:
     """A channel to one service, and how calls are run on it.
 
-    Each call gets `deadline` seconds, retries included; see `within`. Raises `UnusableCredentials` or OSError when the credentials cannot be used; connects when first
-    used.
+    Each call gets `deadline` seconds, retries included; see `within`. Raises `UnusableCredentials` or OSError when
+    the credentials cannot be used, `BadAddress` for a port that is none; connects when first used.
     """
 
     _make_stub: Callable[[grpc.aio.Channel], Any]

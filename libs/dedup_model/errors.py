@@ -141,6 +141,12 @@ class StoreUnavailable(DedupError):
     reason = "STORE_UNAVAILABLE"
 
 
+class DiskFull(DedupError):
+    """The database has no room for what shall be written; nothing was."""
+
+    reason = "DISK_FULL"
+
+
 class ReplicaBehind(DedupError):
     """The replica has not seen the asked revision yet."""
 

@@ -36,6 +36,7 @@ CODES: dict[type[DedupError], grpc.StatusCode] = {
     errors.CiphertextInvalid: grpc.StatusCode.DATA_LOSS,
     errors.SchemaTooNew: grpc.StatusCode.FAILED_PRECONDITION,
     errors.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.DiskFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.ReplicaBehind: grpc.StatusCode.UNAVAILABLE,
     errors.ConfigUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.AiUnavailable: grpc.StatusCode.UNAVAILABLE,

@@ -17,6 +17,7 @@ OLDEST_POSTGRESQL = 150000
 _FULL = 2
 _SQLITE = ("sqlite", "sqlite+pysqlite")
 _POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
+DISK_FULL = ("SQLITE_FULL", "53100")
 _STORE_LOCK = 0x6564_6475
 """Number of the advisory lock under which schema and first revision are made."""
 
@@ -138,6 +139,13 @@ def usable() -> Iterator[None]:
         raise DatabaseError(
             f"the database cannot be used ({kind}): not there, not ours, not readable, or locked"
         ) from None
+
+
+def name_of(error: BaseException) -> str:
+    """Return the name that a database gives an error (SQLSTATE, `SQLITE_...`), else the error's class."""
+    cause = getattr(error, "orig", None) or error
+    given = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
+    return str(given or type(cause).__name__)
 
 
 def _durable_sqlite(connection: Any, _record: Any) -> None:

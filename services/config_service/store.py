@@ -4,6 +4,7 @@ Every write is one transaction that takes the head's lock first, so revisions ar
 update is lost.
 """
 
+import logging
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
@@ -22,7 +23,7 @@ from config_service.audit import AuditEvent, AuditFilter, Entry
 from config_service.audit_check import MAX_FINDINGS, Check, Known, Verdict
 from config_service.cipher import KeyRing
 from config_service.clients import LIVE, Client
-from config_service.database import DatabaseError, lock_store, transaction
+from config_service.database import DISK_FULL, DatabaseError, lock_store, name_of, transaction
 from config_service.idempotency import KEPT, Claim
 from config_service.keyring import Keyring
 from config_service.replicas import Replicas
@@ -31,9 +32,10 @@ from config_service.retention import Retention
 from config_service.revision import Layers, Revision, Story, first
 from config_service.state import HistoryFilter, State
 from config_service.transaction import Edit, Transaction, has_head, is_empty
-from dedup_model.errors import RevisionNotFound, StoreUnavailable
+from dedup_model.errors import DedupError, DiskFull, RevisionNotFound, StoreUnavailable
 from dedup_model.reports import StatusReport
 
+LOG = logging.getLogger("event_dedup.config.store")
 Clock: TypeAlias = Callable[[], datetime]
 
 
@@ -258,5 +260,13 @@ class Store:
             with transaction(self._engine, writes=writes) as connection:
                 yield connection
         except (DBAPIError, PoolTimeoutError, DatabaseError) as error:
-            kind = type(getattr(error, "orig", None) or error).__name__
-            raise StoreUnavailable("the settings store does not answer", kind=kind) from None
+            raise _told(error) from None
+
+
+def _told(error: Exception) -> DedupError:
+    """Return what callers are told of a database's error: never its text."""
+    if (name := name_of(error)) in DISK_FULL:
+        LOG.error("the database has no room left: %s", name)
+        return DiskFull("the settings store has no room left: its disk is full", kind=name)
+    kind = type(getattr(error, "orig", None) or error).__name__
+    return StoreUnavailable("the settings store does not answer", kind=kind)

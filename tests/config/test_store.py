@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ from typing import Any
 
 import grpc
 import pytest
+from sqlalchemy import Engine, event
 
 from config_service import database, setup
 from config_service.database import DatabaseError
@@ -24,6 +26,7 @@ from config_service.store import Store
 from dedup_model import tree
 from dedup_model.change import Change
 from dedup_model.errors import RevisionNotFound, SecretNotSet, StoreUnavailable
+from dedup_rpc.status import remote_error
 from eventdedup.config.v1 import config_service_pb2 as pb
 
 META = Meta("tester")
@@ -151,6 +154,52 @@ async def test_a_locked_database_is_unavailable_and_reads_go_on(client: Any, env
             assert "config_" not in refused.message
     await client.update({"ai": {"enabled": True}})
     assert await client.head() == 2
+
+
+@contextlib.contextmanager
+def _without_room(engine: Engine) -> Iterator[None]:
+    """Let the database file grow no more; SQLite says the same of a disk without room."""
+    most = [1]
+
+    def limited(connection: Any) -> None:
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {most[0]}")
+
+    event.listen(engine, "begin", limited)
+    yield
+    most[0] = 1_000_000
+
+
+async def _refused_at_last(client: Any, call: Callable[[int], Any]) -> Any:
+    """Return the refusal of the first call that finds no room among the pages that are there."""
+    for number in range(100):
+        try:
+            await call(number)
+        except grpc.aio.AioRpcError as error:
+            return remote_error(error)
+    raise AssertionError("there was room for all of them")
+
+
+async def test_a_full_disk_is_told_to_callers_and_in_the_log_and_reads_go_on(
+    client: Any, server: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    await client.set_key("Canary-Full")
+    calls = (
+        lambda number: client.update({"geo": {"neutral_score": number / 100}}),
+        lambda number: client.set_key(f"Canary-Full-{number}"),
+        lambda number: client.key(),
+    )
+    with _without_room(server.feed._store._engine):
+        for call in calls:
+            refused = await _refused_at_last(client, call)
+            assert (refused.code, refused.reason, refused.facts) == (
+                grpc.StatusCode.RESOURCE_EXHAUSTED, "DISK_FULL", {"kind": "SQLITE_FULL"},
+            )  # fmt: skip
+        head = await client.head()
+        assert await client.stored() == head
+    lines = {r.getMessage() for r in caplog.records if r.levelno == logging.ERROR}
+    assert lines == {"the database has no room left: SQLITE_FULL"}
+    assert "Canary" not in caplog.text
+    assert (await client.update({"ai": {"enabled": True}})).revision.revision == head + 1
 
 
 async def test_a_lost_database_is_unavailable_not_internal(

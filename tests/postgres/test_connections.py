@@ -86,6 +86,33 @@ async def test_a_server_that_became_unsafe_is_unavailable_and_no_mistake_of_ours
     assert (seen.code, seen.reason) == (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
 
 
+FULL = (
+    "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS"
+    " $$BEGIN RAISE EXCEPTION 'no space for Canary-Full' USING ERRCODE = 'disk_full'; END$$",
+    "CREATE TRIGGER full_disk BEFORE INSERT ON config_revisions"
+    " FOR EACH ROW EXECUTE FUNCTION full_disk()",
+)
+
+
+async def test_a_full_disk_is_told_to_callers_and_by_its_sqlstate_in_the_log(
+    channel: grpc.aio.Channel, database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: Any = ConfigServiceStub(channel)
+    engine = create_engine(database, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in FULL:
+            connection.execute(text(statement))
+    engine.dispose()
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await calls.UpdateConfig(UPDATE)
+    seen = remote_error(refused.value)
+    assert (seen.code, seen.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "DISK_FULL")
+    assert seen.facts == {"kind": "53100"}
+    assert "the database has no room left: 53100" in caplog.messages
+    assert "Canary" not in caplog.text + str(refused.value)
+    assert (await calls.GetConfig(pb.GetConfigRequest())).revision.revision == 1
+
+
 async def test_writers_whose_callers_have_gone_leave_threads_to_readers(
     channel: grpc.aio.Channel, database: str
 ) -> None:

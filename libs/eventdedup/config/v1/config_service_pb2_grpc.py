@@ -35,7 +35,7 @@ class ConfigServiceStub:
     Any RPC may fail with UNAUTHENTICATED without valid credentials, PERMISSION_DENIED without a role
     that may call it, FAILED_PRECONDITION `KEYRING_UNAVAILABLE` while the service is sealed (it has no
     key, or not the store's) and `KEY_NOT_IN_RING`, DATA_LOSS `CIPHERTEXT_INVALID`, RESOURCE_EXHAUSTED
-    at a limit and UNAVAILABLE `STORE_UNAVAILABLE`.
+    at a limit, and `DISK_FULL` when the database has no room, and UNAVAILABLE `STORE_UNAVAILABLE`.
     """
 
     def __init__(self, channel):
@@ -116,7 +116,7 @@ class ConfigServiceServicer:
     Any RPC may fail with UNAUTHENTICATED without valid credentials, PERMISSION_DENIED without a role
     that may call it, FAILED_PRECONDITION `KEYRING_UNAVAILABLE` while the service is sealed (it has no
     key, or not the store's) and `KEY_NOT_IN_RING`, DATA_LOSS `CIPHERTEXT_INVALID`, RESOURCE_EXHAUSTED
-    at a limit and UNAVAILABLE `STORE_UNAVAILABLE`.
+    at a limit, and `DISK_FULL` when the database has no room, and UNAVAILABLE `STORE_UNAVAILABLE`.
     """
 
     def GetConfig(self, request, context):
@@ -193,8 +193,8 @@ class ConfigServiceServicer:
     def AccessSecret(self, request, context):
         """Returns a secret's value: the only RPC that does. Who read it is in the audit log before the
         answer leaves.
-        Fails with NOT_FOUND `SECRET_UNKNOWN` and FAILED_PRECONDITION `SECRET_NOT_SET`; with UNAVAILABLE
-        when the audit log cannot be written.
+        Fails with NOT_FOUND `SECRET_UNKNOWN` and FAILED_PRECONDITION `SECRET_NOT_SET`; with UNAVAILABLE,
+        or RESOURCE_EXHAUSTED `DISK_FULL`, when the audit log cannot be written.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -307,7 +307,7 @@ class ConfigService:
     Any RPC may fail with UNAUTHENTICATED without valid credentials, PERMISSION_DENIED without a role
     that may call it, FAILED_PRECONDITION `KEYRING_UNAVAILABLE` while the service is sealed (it has no
     key, or not the store's) and `KEY_NOT_IN_RING`, DATA_LOSS `CIPHERTEXT_INVALID`, RESOURCE_EXHAUSTED
-    at a limit and UNAVAILABLE `STORE_UNAVAILABLE`.
+    at a limit, and `DISK_FULL` when the database has no room, and UNAVAILABLE `STORE_UNAVAILABLE`.
     """
 
     @staticmethod

@@ -36,7 +36,7 @@ class ConfigServiceStub:
     Any RPC may fail with UNAUTHENTICATED without valid credentials, PERMISSION_DENIED without a role
     that may call it, FAILED_PRECONDITION `KEYRING_UNAVAILABLE` while the service is sealed (it has no
     key, or not the store's) and `KEY_NOT_IN_RING`, DATA_LOSS `CIPHERTEXT_INVALID`, RESOURCE_EXHAUSTED
-    at a limit and UNAVAILABLE `STORE_UNAVAILABLE`.
+    at a limit, and `DISK_FULL` when the database has no room, and UNAVAILABLE `STORE_UNAVAILABLE`.
     """
 
     @_typing.overload
@@ -85,8 +85,8 @@ class ConfigServiceStub:
     AccessSecret: _grpc.UnaryUnaryMultiCallable[_config_service_pb2.AccessSecretRequest, _config_service_pb2.AccessSecretResponse]
     """Returns a secret's value: the only RPC that does. Who read it is in the audit log before the
     answer leaves.
-    Fails with NOT_FOUND `SECRET_UNKNOWN` and FAILED_PRECONDITION `SECRET_NOT_SET`; with UNAVAILABLE
-    when the audit log cannot be written.
+    Fails with NOT_FOUND `SECRET_UNKNOWN` and FAILED_PRECONDITION `SECRET_NOT_SET`; with UNAVAILABLE,
+    or RESOURCE_EXHAUSTED `DISK_FULL`, when the audit log cannot be written.
     """
     WatchConfig: _grpc.UnaryStreamMultiCallable[_config_service_pb2.WatchConfigRequest, _config_service_pb2.WatchConfigResponse]
     """Streams the config as it changes, see WatchMode. A stream lives about ten minutes and ends
@@ -113,7 +113,7 @@ class ConfigServiceAsyncStub(ConfigServiceStub):
     Any RPC may fail with UNAUTHENTICATED without valid credentials, PERMISSION_DENIED without a role
     that may call it, FAILED_PRECONDITION `KEYRING_UNAVAILABLE` while the service is sealed (it has no
     key, or not the store's) and `KEY_NOT_IN_RING`, DATA_LOSS `CIPHERTEXT_INVALID`, RESOURCE_EXHAUSTED
-    at a limit and UNAVAILABLE `STORE_UNAVAILABLE`.
+    at a limit, and `DISK_FULL` when the database has no room, and UNAVAILABLE `STORE_UNAVAILABLE`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -159,8 +159,8 @@ class ConfigServiceAsyncStub(ConfigServiceStub):
     AccessSecret: _aio.UnaryUnaryMultiCallable[_config_service_pb2.AccessSecretRequest, _config_service_pb2.AccessSecretResponse]  # type: ignore[assignment]
     """Returns a secret's value: the only RPC that does. Who read it is in the audit log before the
     answer leaves.
-    Fails with NOT_FOUND `SECRET_UNKNOWN` and FAILED_PRECONDITION `SECRET_NOT_SET`; with UNAVAILABLE
-    when the audit log cannot be written.
+    Fails with NOT_FOUND `SECRET_UNKNOWN` and FAILED_PRECONDITION `SECRET_NOT_SET`; with UNAVAILABLE,
+    or RESOURCE_EXHAUSTED `DISK_FULL`, when the audit log cannot be written.
     """
     WatchConfig: _aio.UnaryStreamMultiCallable[_config_service_pb2.WatchConfigRequest, _config_service_pb2.WatchConfigResponse]  # type: ignore[assignment]
     """Streams the config as it changes, see WatchMode. A stream lives about ten minutes and ends
@@ -186,7 +186,7 @@ class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
     Any RPC may fail with UNAUTHENTICATED without valid credentials, PERMISSION_DENIED without a role
     that may call it, FAILED_PRECONDITION `KEYRING_UNAVAILABLE` while the service is sealed (it has no
     key, or not the store's) and `KEY_NOT_IN_RING`, DATA_LOSS `CIPHERTEXT_INVALID`, RESOURCE_EXHAUSTED
-    at a limit and UNAVAILABLE `STORE_UNAVAILABLE`.
+    at a limit, and `DISK_FULL` when the database has no room, and UNAVAILABLE `STORE_UNAVAILABLE`.
     """
 
     @_abc_1.abstractmethod
@@ -284,8 +284,8 @@ class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_config_service_pb2.AccessSecretResponse, _abc.Awaitable[_config_service_pb2.AccessSecretResponse]]:
         """Returns a secret's value: the only RPC that does. Who read it is in the audit log before the
         answer leaves.
-        Fails with NOT_FOUND `SECRET_UNKNOWN` and FAILED_PRECONDITION `SECRET_NOT_SET`; with UNAVAILABLE
-        when the audit log cannot be written.
+        Fails with NOT_FOUND `SECRET_UNKNOWN` and FAILED_PRECONDITION `SECRET_NOT_SET`; with UNAVAILABLE,
+        or RESOURCE_EXHAUSTED `DISK_FULL`, when the audit log cannot be written.
         """
 
     @_abc_1.abstractmethod

@@ -109,9 +109,10 @@ class Transaction:
     def state(self) -> State:
         """Return the head's state."""
         head = self.head
+        revision = self.revision(head.revision)
         found = {row.name: row for row in self.connection.execute(select(SECRETS))}
         secrets = tuple(rows.secret_status(name, found.get(name)) for name in SECRET_NAMES)
-        return State(head.epoch, self.revision(head.revision), secrets)
+        return State(head.epoch, revision, secrets)
 
     def secret_key_ids(self) -> dict[str, str]:
         """Return by name which keys seal the secrets that are set."""
@@ -121,7 +122,7 @@ class Transaction:
 
     def revision(self, number: int) -> Revision:
         """Return one revision, opened."""
-        head = self.head
+        ring, head = self.ring, self.head  # a sealed service knows of none, whatever is there
         if number > head.revision:
             text = "the revision lies beyond the head of this epoch"
             raise FutureRevision(text, head=str(head.revision))
@@ -132,7 +133,7 @@ class Transaction:
         row = self.connection.execute(query).first()
         if row is None:
             raise RevisionNotFound("there is no such revision", head=str(head.revision))
-        return self._opened(head.store_id, row)
+        return self._opened(ring, head.store_id, row)
 
     def page(self, before: int | None, size: int, only: HistoryFilter) -> list[Story]:
         """Return up to `size` revisions below `before` that a filter lets through, newest first."""
@@ -255,9 +256,9 @@ class Transaction:
         values = {**rows.clear_values(revision), "document": sealed}
         self.connection.execute(insert(REVISIONS).values(values))
 
-    def _opened(self, store_id: str, row: Row[Any]) -> Revision:
+    def _opened(self, ring: KeyRing, store_id: str, row: Row[Any]) -> Revision:
         cell = rows.revision_cell(store_id, row.revision)
-        document = json.loads(self.ring.open(row.document, cell))
+        document = json.loads(ring.open(row.document, cell))
         evidence = document.pop("evidence", None)
         if tree.digest(document["effective"]) != row.digest:
             raise CiphertextInvalid("a revision's digest is not its document's", row=cell.row)

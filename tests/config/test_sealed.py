@@ -274,6 +274,38 @@ def test_a_good_ring_in_the_file_unseals_without_a_restart(services: Services, n
     assert service.said.count("unsealed") == 1
 
 
+DAMAGE = {
+    "no document of the head": "DELETE FROM config_revisions WHERE revision = 2",
+    "a document cut off": "UPDATE config_revisions SET document = 'cse2.x' WHERE revision = 2",
+    "a head beyond": "UPDATE config_settings SET revision = 3",
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+async def test_a_service_that_a_damaged_head_seals_says_so_to_writers(
+    env: Env, serve: Callable[..., Any], connect: Any, sql: Callable[..., Any], name: str
+) -> None:
+    store = setup.open_store(env)
+    store.apply(Update(Change({"geo": {"neutral_score": 0.25}}), Meta("ann")))
+    store.close()
+    sql(DAMAGE[name])
+    client = connect((await serve(env)).address)
+    admin: Any = ConfigAdminServiceStub(client.channel)
+    status = await admin.GetKeyringStatus(admin_pb.GetKeyringStatusRequest())
+    writes = {**REQUESTS, "UpdateConfig": client.request({"geo": {"neutral_score": 0.5}})}
+    answers = {}
+    for method, request in writes.items():
+        call = getattr(admin if method == "ImportConfig" else client.stub, method)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(request)
+        refused = remote_error(caught.value)
+        answers[method] = refused.code, refused.reason
+    assert status.sealed
+    assert set(answers.values()) == {
+        (grpc.StatusCode.FAILED_PRECONDITION, "KEYRING_UNAVAILABLE")
+    }, answers
+
+
 async def test_a_database_that_is_busy_at_the_unsealing_delays_it_only(
     env: Env, serve: Callable[..., Any], connect: Any, tmp_path: Path
 ) -> None:

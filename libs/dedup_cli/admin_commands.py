@@ -1,6 +1,7 @@
 """`event-dedup config clients|export|import` and `event-dedup audit`: keeping a ConfigService."""
 
 import itertools
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -191,7 +192,7 @@ def verify(
 
 
 def _known(text: str) -> tuple[int, str]:
-    number, _, mac = text.partition(":")
-    if text and not (number.isdecimal() and mac):
-        raise typer.BadParameter("--known takes NUMBER:MAC")
-    return int(number or 0), mac
+    given = re.fullmatch("([1-9][0-9]{0,17}):(.+)", text)
+    if text and not given:
+        raise typer.BadParameter("--known takes NUMBER:MAC, as `audit verify` prints it")
+    return (int(given[1]), given[2]) if given else (0, "")

@@ -1,6 +1,7 @@
 """Client channels: credentials, keepalive, replicas in turn, retries of safe calls, size limit."""
 
 import json
+import ssl
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -99,16 +100,34 @@ class Credentials:
         read_token(self.token_file)
 
     def channel_credentials(self) -> grpc.ChannelCredentials:
-        """Return the TLS credentials, with the token in each call; raises OSError."""
+        """Return the TLS credentials, with the token in each call.
+
+        Raises OSError for files that cannot be read, `UnusableCredentials` for those of no use.
+        """
         ca, cert, key = (
             file.read_bytes() if file else None
             for file in (self.ca_file, self.cert_file, self.key_file)
         )
+        self._require_pem()
         tls = grpc.ssl_channel_credentials(ca, key, cert)
         if not self.token_file:
             return tls
         token = grpc.metadata_call_credentials(TokenPlugin(self.token_file))
         return grpc.composite_channel_credentials(tls, token)
+
+    def _require_pem(self) -> None:
+        """Raise `UnusableCredentials` for files that the core of grpc would only grumble about."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            context.load_verify_locations(self.ca_file)
+        except (ssl.SSLError, ValueError):
+            raise UnusableCredentials(f"{self.ca_file} holds no certificate of a CA") from None
+        try:
+            if self.cert_file:
+                context.load_cert_chain(self.cert_file, self.key_file, password="")
+        except (ssl.SSLError, ValueError):
+            text = f"{self.cert_file} and {self.key_file} are no certificate and its key"
+            raise UnusableCredentials(text) from None
 
     def options(self) -> Options:
         """Return the channel's options."""

@@ -87,6 +87,9 @@ class AdminServicer(ConfigAdminServiceServicer):
         """Check the audit log."""
         if request.known_sequence < 0:
             raise invalid("known_sequence", "RANGE", "0 or more")
+        if bool(request.known_sequence) != bool(request.known_mac):
+            missing = "known_mac" if request.known_sequence else "known_sequence"
+            raise invalid(missing, "REQUIRED", "number and mac of an event are given together")
         known = Known(request.known_sequence, request.known_mac)
         verdict = await self._checks.run(self._store.verify_audit, known)
         return pb.VerifyAuditResponse(

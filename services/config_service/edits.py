@@ -177,6 +177,9 @@ class SetSecret:
         if not 1 <= len(self.value.strip()) <= MAX_SECRET or not self.value.strip().isprintable():
             text = f"1 to {MAX_SECRET} printable characters after trimming"
             raise invalid("value", "SECRET_FORMAT", text)
+        if self.value.strip() in self.meta.reason:
+            text = "holds the secret's value, and is stored in clear: leave it out"
+            raise invalid("reason", "SECRET_IN_CONFIG", text)
 
     def __call__(self, transaction: Transaction, head: State) -> SecretEdit:
         """Return the write."""

@@ -115,7 +115,8 @@ def test_the_audit_log_is_listed_and_checked(command):
     other = command("audit", "verify", "--known", f"{number}:{'0' * len(mac)}")
     assert other.status == 1
     assert "NOT INTACT" in other.out
-    assert command("audit", "verify", "--known", "nonsense").status == 2
+    for wrong in ("nonsense", "0:aa", "1:", ":aa", "-1:aa", f"{'9' * 19}:aa", "1"):
+        assert command("audit", "verify", "--known", wrong).status == 2
 
 
 def test_without_a_service_every_command_fails_with_one_helpful_line(run):

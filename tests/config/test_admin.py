@@ -62,6 +62,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("ExportConfig", pb.ExportConfigRequest(scope=99), "UNKNOWN_VALUE"),
     ("ListAuditEvents", pb.ListAuditEventsRequest(page_size=-1), "RANGE"),
     ("VerifyAudit", pb.VerifyAuditRequest(known_sequence=-2), "RANGE"),
+    ("VerifyAudit", pb.VerifyAuditRequest(known_sequence=1), "REQUIRED"),
+    ("VerifyAudit", pb.VerifyAuditRequest(known_mac="0" * 64), "REQUIRED"),
     ("Rewrap", pb.RewrapRequest(max_cells=-1), "RANGE"),
 ]
 

@@ -48,6 +48,18 @@ async def test_a_key_shows_as_set_and_its_value_only_by_access_secret(client: An
     assert (await client.key()).value == CANARY
 
 
+@pytest.mark.parametrize("reason", [CANARY, f"new: {CANARY}!"])
+async def test_a_reason_that_holds_the_value_is_refused_and_not_echoed(
+    client: Any, sql: Callable[..., Any], reason: str
+) -> None:
+    refused = await client.refused(client.set_key(f" {CANARY}\n", reason=reason))
+    assert (refused.code, refused.reason) == (INVALID, "SECRET_IN_CONFIG")
+    assert [v.path for v in refused.violations] == ["reason"]
+    assert CANARY not in str(refused)
+    assert CANARY not in str(sql("SELECT * FROM config_revisions"))
+    assert (await client.set_key(CANARY, reason="new")).revision.revision == 2
+
+
 async def test_clearing_the_key(client: Any) -> None:
     await client.set_key(CANARY)
     cleared = await _clear(client, reason="gone")

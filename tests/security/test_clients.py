@@ -166,15 +166,23 @@ async def test_a_tls_refusal_says_to_check_the_certificates(
         (("--token-file", "ca.pem"), "one token"),
         (("--token-file", "admin.token", "--address", "far.internal:1"), "over TLS"),
         (("--tls-ca", "missing"), "does not exist"),
+        (("--tls-ca", "admin.token"), "admin.token holds no certificate of a CA"),
+        (("--tls-ca", "empty"), "empty holds no certificate of a CA"),
+        (
+            ("--tls-ca", "ca.pem", "--tls-cert", "ca.pem", "--tls-key", "admin.token"),
+            "ca.pem and admin.token are no certificate and its key",
+        ),
     ],
 )
 async def test_options_of_no_use_are_refused(authority, principals, tmp_path, options, told):
+    (tmp_path / "empty").touch()
     status, _, err = await run(
         "event-dedup", "config", "get", *options, cwd=tmp_path, COLUMNS="200"
     )
     assert status in (1, 2)
     assert told in err
     assert "Traceback" not in err
+    assert "ssl" not in err.lower(), "a line of the core of grpc"
 
 
 async def test_the_command_line_runs_a_batch_over_tls_with_a_token(

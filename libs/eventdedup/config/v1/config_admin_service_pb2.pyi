@@ -339,7 +339,9 @@ class VerifyAuditRequest(_message.Message):
     KNOWN_SEQUENCE_FIELD_NUMBER: _builtins.int
     KNOWN_MAC_FIELD_NUMBER: _builtins.int
     known_sequence: _builtins.int
-    """Number of an event that was noted outside of the store; 0 for none."""
+    """Number of an event that was noted outside of the store; 0 for none. Given together with its
+    `mac`, or neither.
+    """
     known_mac: _builtins.str
     """Its `mac`. A store that was put back to an earlier state as a whole does not hold it."""
     def __init__(

@@ -819,7 +819,7 @@ class SetSecretRequest(_message.Message):
     etag: _builtins.str
     """The etag that the decision was based on; omitted: no check."""
     reason: _builtins.str
-    """Why; up to 1,000 characters."""
+    """Why; up to 1,000 characters, without the value."""
     request_id: _builtins.str
     """A UUID that the client made for this request. The same id with the same content from the same
     principal within 24 hours is applied once and gets the first answer, so that a client may repeat

@@ -62,6 +62,8 @@ def test_a_certificate_is_renewed_while_the_service_serves(guarded: Desk) -> Non
     assert "serial=" in before
     assert "serial=" in after
     assert before != after
+    names = guarded.says("openssl x509 -in server.crt -noout -ext subjectAltName")
+    assert "DNS:config-service.event-dedup," in names
     guarded.says(call())
 
 

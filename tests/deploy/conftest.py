@@ -57,6 +57,13 @@ def pod(deployment: Document) -> Document:
     return found
 
 
+def sources(volume: Document) -> list[Document]:
+    """Return the Secrets and ConfigMaps that a volume is made of, each with its `name`."""
+    parts = [volume, *volume.get("projected", {}).get("sources", ())]
+    found = [part[kind] for part in parts for kind in ("secret", "configMap") if kind in part]
+    return [{"name": one.get("secretName"), **one} for one in found]
+
+
 def environment(container: Document) -> dict[str, str]:
     return {one["name"]: one["value"] for one in container.get("env", ())}
 

@@ -17,6 +17,7 @@ from deploy.conftest import (
     of_kind,
     overlay,
     pod,
+    sources,
 )
 
 from config_service import serving as config_serving
@@ -87,6 +88,15 @@ def test_no_secret_stands_in_a_variable(name: str) -> None:
             assert variable["name"] not in {"CONFIG_KEYRING", "EVENT_DEDUP_ENCRYPTION_KEY"}
             if name != "dev":
                 assert variable["name"] != "CONFIG_DATABASE_URL"
+
+
+def test_whom_a_service_with_client_certificates_trusts_is_one_bundle() -> None:
+    for service, deployment in deployments("mtls").items():
+        (container,) = pod(deployment)["containers"]
+        files = {v for name, v in environment(container).items() if name.endswith("_CA_FILE")}
+        assert files == {"/secrets/trust/ca.crt"}, service
+        (volume,) = [one for one in pod(deployment)["volumes"] if one["name"] == "trust"]
+        assert [one["name"] for one in sources(volume)] == ["event-dedup-trust"]
 
 
 def test_images_have_a_version_and_no_host() -> None:

@@ -17,6 +17,7 @@ from deploy.conftest import (
     of_kind,
     overlay,
     pod,
+    selected,
     sources,
 )
 
@@ -183,8 +184,7 @@ def test_every_selector_finds_a_pod_and_every_pod_has_what_guards_it(name: str) 
     assert policies["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     ports = {port["name"] for one in containers(name) for port in one.get("ports", ())}
     for spec in policies.values():
-        wanted = spec["podSelector"].get("matchLabels", {})
-        assert any(wanted.items() <= one.items() for one in labels.values())
+        assert any(selected(spec["podSelector"], one) for one in labels.values())
         for rule in (*spec.get("ingress", ()), *spec.get("egress", ())):
             assert {p["port"] for p in rule["ports"] if isinstance(p["port"], str)} <= ports
 

@@ -26,6 +26,7 @@ from deploy.conftest import (
     dashboard,
     deployments,
     environment,
+    maintenance,
     of_kind,
     overlay,
     pod,
@@ -348,9 +349,10 @@ def test_the_secrets_of_a_trial_are_those_that_pods_mount(
     name: str, secrets: Path, tmp_path: Path
 ) -> None:
     held = secrets_of(secrets)
-    for service, deployment in deployments(name).items():
-        (container,) = pod(deployment)["containers"]
-        laid = dict(volumes(pod(deployment), container, held, tmp_path / service))
+    pods = {service: pod(deployment) for service, deployment in deployments(name).items()}
+    for service, spec in {**pods, "tools": maintenance(name)["spec"]}.items():
+        (container,) = spec["containers"]
+        laid = dict(volumes(spec, container, held, tmp_path / service))
         place = Place(laid, 0)
         for variable, value in environment(container).items():
             if variable.endswith("_FILE"):

@@ -98,7 +98,10 @@ def test_a_postgres_store_is_backed_up_restored_elsewhere_and_scaled(
     elsewhere(desk, plain, "event_dedup_restored")
     desk.types("Restore PostgreSQL")
     assert first.stop() == 0
+    (desk.folder / "url").write_text(desk.variables.pop("CONFIG_DATABASE_URL"))
+    desk.variables["CONFIG_DATABASE_URL_FILE"] = str(desk.folder / "url")
     assert "everything opens" in desk.types("Restore PostgreSQL", 1)
+    del desk.variables["CONFIG_DATABASE_URL_FILE"]
     desk.variables["CONFIG_DATABASE_URL"] = desk.variables["NEW"]
     desk.serves()
     assert desk.high() == 0.8

@@ -77,5 +77,6 @@ $(VENV)/scan/ready: requirements/scan.txt
 scan: $(VENV)/ready $(VENV)/scan/ready
 	mkdir -p build/scan
 	for name in dev production mtls; do kubectl kustomize deploy/k8s/overlays/$$name > build/scan/$$name.yaml || exit; done
+	for name in dev production; do kubectl kustomize deploy/k8s/tools/$$name > build/scan/tools-$$name.yaml || exit; done
 	cp deploy/Dockerfile build/scan
 	$(VENV)/scan/bin/checkov --config-file deploy/scan.yaml --directory build/scan

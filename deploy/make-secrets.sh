@@ -36,7 +36,7 @@ make_certificate() {
 basicConstraints = critical, CA:FALSE
 keyUsage = critical, digitalSignature
 extendedKeyUsage = serverAuth, clientAuth
-subjectAltName = DNS:$name, DNS:$name.event-dedup.svc, DNS:localhost, IP:127.0.0.1
+subjectAltName = DNS:$name, DNS:$name.event-dedup, DNS:$name.event-dedup.svc, DNS:$name.event-dedup.svc.cluster.local, DNS:localhost, IP:127.0.0.1
 EOF
     openssl x509 -req -in "$name.csr" -CA ca.crt -CAkey ca.key -CAcreateserial -days "$days" \
         -extfile "$name.ext" -out "$name.crt" 2>>openssl.log

@@ -22,6 +22,10 @@ from dedup_rpc.server import NotAllowed, run_server
 from dedup_rpc.variables import misspelt
 
 LOG = logging.getLogger("event_dedup.config")
+SCHEMA_ALONE = (
+    "only the schema was brought up: no revision was written for this release's defaults and bootstrap"
+    " file; run `config-service migrate` again when the key ring opens the store"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -100,7 +104,11 @@ def _health(_: Env, __: argparse.Namespace) -> None:
 
 
 def _migrate(env: Env, _: argparse.Namespace) -> None:
-    LOG.info("the store is at revision %d", setup.migrate(env).stamp()[1])
+    store = setup.migrate(env)
+    if store.keyring.problem:
+        LOG.warning(SCHEMA_ALONE)
+    else:
+        LOG.info("the store is at revision %d", store.stamp()[1])
 
 
 def _import_legacy(env: Env, options: argparse.Namespace) -> None:

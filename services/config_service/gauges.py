@@ -28,6 +28,9 @@ def add_gauges(telemetry: Telemetry, store: Store, feed: Feed) -> None:
     gauge(f"{PREFIX}_feed_lag_seconds", "Seconds since the head was last read and opened", feed.lag)
     sealed = f"{PREFIX}_sealed"
     gauge(sealed, "1 while no key ring opens the store", lambda: bool(store.keyring.problem))
+    refused = f"{PREFIX}_keyring_refused"
+    kept = "1 while a newer key ring is refused and the one in use stays"
+    gauge(refused, kept, lambda: bool(store.keyring.refused))
     cells, clients = _Seldom(store.cells), _Seldom(store.clients)
     recent = _Seldom(lambda: _recent(store.clients()))
     gauges = telemetry.metrics.gauges

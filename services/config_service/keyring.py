@@ -62,12 +62,13 @@ class Keyring:
         self._found: KeyRing | None = None
         self._used: KeyRing | None = None
         self.problem: Problem | None = Problem(MISSING, "the key ring was not read yet")
-        self._refused, self._waiting = "", ""
+        self.refused, self._waiting = "", ""
+        """Why a newer ring is refused, and why its first key does not seal yet; else nothing."""
 
     @property
     def note(self) -> str:
         """Return why a newer ring is refused or its first key does not seal yet, else nothing."""
-        return self._refused or self._waiting
+        return self.refused or self._waiting
 
     def ring(self) -> KeyRing:
         """Return the ring in use; raises `KeyringUnavailable` while the service is sealed."""
@@ -85,6 +86,13 @@ class Keyring:
     def held(self) -> tuple[str, ...]:
         """Return the same ids, first that of the key that seals here."""
         return tuple(sorted(self.key_ids, key=lambda key_id: key_id != self.ring().primary))
+
+    def prove(self, store: Sealed) -> None:
+        """Seal the service unless the ring in use opens the store: one taken before there was any may not."""
+        if problem := _refusal(self.ring(), None, store):
+            self.problem = problem
+            self._found = self._used = None
+            LOG.error("sealed: %s", problem.text)
 
     def require(self) -> None:
         """Raise `KeyRingError` while the service is sealed."""
@@ -109,7 +117,7 @@ class Keyring:
     def _reread(self, store: Sealed, *, lost: bool) -> None:
         stamp = self._source.stamp()
         if stamp == self._stamp and self._used is not None and not lost:
-            self._refused = ""
+            self.refused = ""
             return
         used = None if lost else self._used
         problem, found = self._judged(used, store)
@@ -137,9 +145,9 @@ class Keyring:
             self.problem = problem
             LOG.error("sealed: %s", problem.text)
         refused = f"the newer key ring is refused: {problem.text}" if problem and self._used else ""
-        if refused and refused != self._refused:
+        if refused and refused != self.refused:
             LOG.error("%s", refused)
-        self._refused = refused
+        self.refused = refused
 
     def _promote(self, found: KeyRing, replicas: Collection[Sequence[str]]) -> None:
         """Seal with the first key that every live replica holds; open with all of them."""

@@ -17,7 +17,7 @@ from config_service.keyring import Keyring
 from config_service.revision import Draft, Layers, Origin
 from config_service.state import State
 from config_service.store import Store
-from config_service.transaction import Transaction, is_empty, is_ready
+from config_service.transaction import Transaction, has_head, is_empty
 from dedup_model import strict_yaml, tree
 from dedup_model.tree import Document
 from dedup_rpc.changing import stamp
@@ -79,9 +79,13 @@ def open_store(env: Env) -> Store:
 
 
 def fill(store: Store, layers: Layers) -> None:
-    """Write the first revision of a SQLite file that was just made."""
-    if store.is_empty():
+    """Write what waited for a key: a new store's first revision, an older one's audit log.
+
+    Another server may have been faster: the service is sealed when its key is not in this one's ring.
+    """
+    if not store.is_ready():
         store.create(layers, AUTHOR)
+    store.keyring.prove(store)
 
 
 def bootstrap_layers(env: Env) -> Layers:
@@ -93,15 +97,19 @@ def bootstrap_layers(env: Env) -> Layers:
 def migrate(env: Env) -> Store:
     """Bring schema, first revision, defaults and bootstrap file up to this release.
 
-    Raises `KeyRingError` when the ring does not open the store.
+    When the ring does not open the store, a production store is returned sealed, with its schema alone
+    brought up, since a server starts sealed then, too; else `KeyRingError` is raised.
     """
     layers = bootstrap_layers(env)
     store = Store(_migrated(database.parse_url(env.database_url)), Keyring(EnvRing(env)))
     try:
         store.keyring.look(store)
-        store.keyring.require()
-        store.create(layers, AUTHOR)
-        _inherit(store, layers.bootstrap)
+        if not store.keyring.problem:
+            fill(store, layers)
+        if not env.access.production:
+            store.keyring.require()
+        if not store.keyring.problem:
+            _inherit(store, layers.bootstrap)
     except Exception:
         store.close()
         raise
@@ -186,11 +194,11 @@ def _require_current(engine: Engine) -> None:
 
 
 def _is_current(connection: Connection) -> bool:
-    """Tell whether schema and settings are there; a SQLite file may still be empty."""
+    """Tell whether the schema is there, and no history without its settings; `fill` does the rest."""
     newest = ScriptDirectory.from_config(_scripts()).get_current_head()
     if MigrationContext.configure(connection).get_current_revision() != newest:
         return False
-    return is_ready(connection) or (connection.dialect.name == "sqlite" and is_empty(connection))
+    return has_head(connection) or is_empty(connection)
 
 
 def _require_ours(engine: Engine) -> None:

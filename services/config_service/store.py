@@ -31,7 +31,7 @@ from config_service.reports import Reports
 from config_service.retention import Retention
 from config_service.revision import Layers, Revision, Story, first
 from config_service.state import HistoryFilter, State
-from config_service.transaction import Edit, Transaction, has_head, is_empty
+from config_service.transaction import Edit, Transaction, has_head, is_ready
 from dedup_model.errors import DedupError, DiskFull, RevisionNotFound, StoreUnavailable
 from dedup_model.reports import StatusReport
 
@@ -144,6 +144,7 @@ class Store:
         """Keep what a running matcher says of itself."""
         with self._transaction(writes=True) as opened:
             store_id = opened.head.store_id
+            opened.prove()  # all else that is written is sealed beside something that was opened
             Reports(opened.connection, opened.ring, store_id).save(principal, report, self._clock())
 
     def clients(self) -> list[Client]:
@@ -224,10 +225,10 @@ class Store:
             opened.lock()
             return rewrap.counts(opened.connection).keys()
 
-    def is_empty(self) -> bool:
-        """Tell whether there are no settings yet."""
+    def is_ready(self) -> bool:
+        """Tell whether there are settings, with their own key and audit log."""
         with self._connection() as connection:
-            return is_empty(connection)
+            return is_ready(connection)
 
     def announce(self) -> None:
         """Tell other replicas which keys this one holds."""

@@ -58,6 +58,8 @@ class Upkeep:
 
     async def _unseal(self) -> None:
         await self._feed.run_blocking(fill, self._store, bootstrap_layers(self._env))
+        if self._store.keyring.problem:
+            return
         await self._feed.refresh()
         await self._serving.tell(healthy=True)
         self._sealed = False

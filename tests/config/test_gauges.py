@@ -1,11 +1,16 @@
 """What a scrape sees of keys, clients and revisions that look like mistakes."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from config_service import setup
+from config_service.cipher import new_key
 from config_service.database import open_database, parse_url
 from config_service.env import Env
 from config_service.gauges import add_gauges
@@ -19,6 +24,10 @@ PREFIX = "eventdedup_config"
 
 @pytest.fixture
 def registry(server: ConfigServer, store: Store) -> CollectorRegistry:
+    return scraped(store, server)
+
+
+def scraped(store: Store, server: ConfigServer) -> CollectorRegistry:
     telemetry = Telemetry(TelemetryEnv(), "config-service")
     add_gauges(telemetry, store, server.feed)
     return telemetry.metrics.registry
@@ -28,6 +37,23 @@ async def test_cells_are_counted_by_key(registry: CollectorRegistry, store: Stor
     key_id = store.keyring.ring().primary
     found = registry.get_sample_value(f"{PREFIX}_cells", {"key_id": key_id})
     assert found == sum(store.cells().values()) > 0
+
+
+async def test_a_refused_ring_is_shown_until_a_good_one_comes(
+    env: Env, serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    ring = tmp_path / "ring"
+    good = new_key()
+    ring.write_text(good)
+    env = replace(env, keyring_file=ring)
+    server = await serve(env)
+    store = setup.open_store(env)
+    registry = scraped(store, server)
+    for content, shown in ((good, 0), (new_key(), 1), ("", 1), (good, 0)):
+        ring.write_text(content)
+        store.keyring.look(store)
+        assert registry.get_sample_value(f"{PREFIX}_keyring_refused") == shown
+        assert registry.get_sample_value(f"{PREFIX}_sealed") == 0
 
 
 async def test_clients_are_counted_by_source_and_distance(

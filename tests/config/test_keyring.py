@@ -122,7 +122,7 @@ def test_a_bad_file_keeps_the_ring_in_use_and_is_told_once(
         store.keyring.look(store)
     touch(store)
     (line,) = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
-    assert line == store.keyring.note
+    assert line == store.keyring.note == store.keyring.refused
     assert line.startswith("the newer key ring is refused: ")
     assert old not in line
     assert store.keyring.ring().primary == id_of(old)

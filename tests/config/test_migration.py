@@ -21,6 +21,7 @@ from config_service.env import Env
 from config_service.store import Store
 from dedup_model.change import Change
 from dedup_model.errors import KeyNotInRing, PlaintextRefused
+from dedup_rpc.access import Access
 
 Sql = Callable[..., Any]
 STEP = 1 if FULL else 11
@@ -88,6 +89,18 @@ def test_a_ring_that_does_not_open_the_old_store_migrates_nothing(
         setup.migrate(replace(env, keyring=keyring))
     assert sql("SELECT count(*) FROM audit_events") == [(0,)]
     assert_kept(setup.migrate(env), old)
+
+
+@pytest.mark.parametrize("keyring", [None, new_key()], ids=["none", "another"])
+def test_an_old_store_stays_sealed_in_production_and_is_adopted_with_its_ring(
+    env: Env, sql: Sql, keyring: str | None
+) -> None:
+    old, access = build(env), Access("CONFIG", production=True)
+    sealed = replace(env, keyring=keyring, access=access)
+    setup.migrate(sealed).close()
+    assert setup.open_store(sealed).keyring.problem
+    assert sql("SELECT count(*) FROM audit_events") == [(0,)]
+    assert_kept(setup.open_store(replace(env, access=access)), old)
 
 
 def test_a_secret_of_the_earlier_system_is_adopted_with_its_key_or_leave(

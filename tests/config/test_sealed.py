@@ -1,7 +1,10 @@
 """Without a ring that opens the store a production service is sealed: it says so and does nothing."""
 
 import asyncio
+import os
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -176,9 +179,30 @@ def _launched(folder: Path, name: str, access: dict[str, str]) -> Sealed:
     }
     if "no ring" not in name:
         variables["CONFIG_KEYRING_FILE"] = str(folder / "ring")
+    _migrate(folder, variables)
     service = Sealed(folder, variables, good)
     service.launch()
     return service
+
+
+def _migrate(folder: Path, variables: dict[str, str]) -> None:
+    """Migrate as an init container does: it lets the sealed service start, and writes no settings."""
+    before = _settings(folder)
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("CONFIG_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "config_service", "migrate"],
+        env=kept | variables, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "run `config-service migrate` again when the key ring opens the store" in done.stderr
+    assert _settings(folder) == before
+
+
+def _settings(folder: Path) -> list[str]:
+    """Return what the tables hold but for the version of the schema."""
+    with closing(sqlite3.connect(folder / "c.db")) as connection:
+        dumped = connection.iterdump()
+        return [line for line in dumped if line.startswith("INSERT") and "alembic" not in line]
 
 
 @pytest.fixture(params=REASONS)

@@ -11,18 +11,23 @@ from typing import Any
 import grpc
 import pytest
 
-from config_service import setup
+from config_service import database, setup
+from config_service.cipher import new_key
 from config_service.edits import Meta, Update
 from config_service.env import Env
+from config_service.keyring import Keyring
 from config_service.revision import Origin
 from config_service.store import Store
 from dedup_model import tree
 from dedup_model.change import Change
-from dedup_model.errors import InvalidRequest
+from dedup_model.errors import InvalidRequest, KeyNotInRing
+from dedup_model.reports import StatusReport
+from dedup_rpc.access import Access
 from eventdedup.config.v1 import config_service_pb2 as pb
 
 Bootstrap = Callable[[str], Env]
 Refused = Callable[[list[str]], str]
+PRODUCTION = Access("CONFIG", production=True)
 
 
 def test_migrating_twice_changes_nothing(env: Env) -> None:
@@ -68,6 +73,64 @@ def test_a_server_does_not_append_only_migrate_does(with_bootstrap: Bootstrap) -
         1,
         0.8,
     )
+
+
+@pytest.mark.parametrize("other", [None, new_key()], ids=["no ring", "another ring"])
+def test_what_a_sealed_migration_leaves_out_the_next_one_appends(
+    with_bootstrap: Bootstrap, env: Env, other: str | None
+) -> None:
+    env = replace(with_bootstrap("thresholds: {high: 0.8}\n"), keyring=new_key(), access=PRODUCTION)
+    setup.migrate(env).close()
+    with_bootstrap("thresholds: {high: 0.9}\n")
+    sealed = setup.migrate(replace(env, keyring=other))
+    assert sealed.keyring.problem
+    sealed.close()
+    kept = setup.open_store(env).state().revision
+    assert (kept.number, kept.layers.effective["thresholds"]["high"]) == (1, 0.8)
+    found = setup.migrate(env).state().revision
+    assert (found.number, found.origin) == (2, Origin.BOOTSTRAP)
+    assert found.layers.effective["thresholds"]["high"] == 0.9
+
+
+def test_a_store_that_was_only_migrated_gets_its_first_revision_with_its_ring(env: Env) -> None:
+    env = replace(env, access=PRODUCTION)
+    setup.migrate(env).close()
+    assert setup.open_store(env).keyring.problem
+    store = setup.open_store(replace(env, keyring=new_key()))
+    assert store.state().revision.origin is Origin.INITIAL
+    assert store.verify_audit().findings == ()
+
+
+def test_with_the_key_of_another_server_s_new_store_one_of_its_own_writes_nothing(
+    env: Env, sql: Callable[..., Any]
+) -> None:
+    """Two servers whose rings differ come upon an empty store: to each its ring seems to fit."""
+    setup.migrate(replace(env, access=PRODUCTION)).close()
+    late = replace(env, keyring=new_key())
+    engine = database.open_database(database.parse_url(env.database_url))
+    store = Store(engine, Keyring(setup.EnvRing(late)))
+    store.keyring.look(store)
+    store.keyring.require()
+    first = setup.open_store(replace(env, keyring=new_key()))
+    with pytest.raises(KeyNotInRing):
+        store.report("matcher", StatusReport("1", "0", "", 0, 0, "live"))
+    setup.fill(store, setup.bootstrap_layers(late))
+    for _ in range(2):
+        assert store.keyring.problem
+        assert store.keyring.problem.reason == "KEYRING_WRONG"
+        store.keyring.look(store)
+    assert sql("SELECT count(*) FROM client_status") == [(0,)]
+    assert first.unopened() == []
+    assert first.verify_audit().findings == ()
+    engine.dispose()
+
+
+def test_in_development_a_ring_that_does_not_open_the_store_is_refused(
+    env: Env, url: str, refused_start: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup.migrate(env).close()
+    monkeypatch.setenv("CONFIG_KEYRING", new_key())
+    assert "which seals this store" in refused_start(["migrate"])
 
 
 def test_the_first_update_keeps_the_values_of_the_bootstrap_file(with_bootstrap: Bootstrap) -> None:

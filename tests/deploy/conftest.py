@@ -43,6 +43,14 @@ def built(folder: Path) -> tuple[Document, ...]:
     return tuple(yaml.safe_load_all(done.stdout))
 
 
+@cache
+def maintenance(name: str) -> Document:
+    """Return the pod in which an operator of an overlay works while its servers are stopped."""
+    folder = "dev" if name == "dev" else "production"
+    (found,) = built(DEPLOY / "k8s/tools" / folder)
+    return found
+
+
 def of_kind(documents: tuple[Document, ...], kind: str) -> list[Document]:
     return [document for document in documents if document["kind"] == kind]
 
@@ -55,6 +63,21 @@ def deployments(name: str) -> dict[str, Document]:
 def pod(deployment: Document) -> Document:
     found: Document = deployment["spec"]["template"]["spec"]
     return found
+
+
+def sources(volume: Document) -> list[Document]:
+    """Return the Secrets and ConfigMaps that a volume is made of, each with its `name`."""
+    parts = [volume, *volume.get("projected", {}).get("sources", ())]
+    found = [part[kind] for part in parts for kind in ("secret", "configMap") if kind in part]
+    return [{"name": one.get("secretName"), **one} for one in found]
+
+
+def selected(selector: Document, labels: dict[str, str]) -> bool:
+    """Tell whether a selector of labels, or of expressions with `In`, chooses a pod."""
+    wanted = selector.get("matchLabels", {}).items() <= labels.items()
+    return wanted and all(
+        labels.get(one["key"]) in one["values"] for one in selector.get("matchExpressions", ())
+    )
 
 
 def environment(container: Document) -> dict[str, str]:

@@ -24,6 +24,8 @@ from deploy.conftest import (
     of_kind,
     overlay,
     pod,
+    selected,
+    sources,
 )
 
 from config_service import serving as config_serving
@@ -98,6 +100,15 @@ def test_no_secret_stands_in_a_variable(name: str) -> None:
             assert variable["name"] not in {"CONFIG_KEYRING", "EVENT_DEDUP_ENCRYPTION_KEY"}
             if name != "dev":
                 assert variable["name"] != "CONFIG_DATABASE_URL"
+
+
+def test_whom_a_service_with_client_certificates_trusts_is_one_bundle() -> None:
+    for service, deployment in deployments("mtls").items():
+        (container,) = pod(deployment)["containers"]
+        files = {v for name, v in environment(container).items() if name.endswith("_CA_FILE")}
+        assert files == {"/secrets/trust/ca.crt"}, service
+        (volume,) = [one for one in pod(deployment)["volumes"] if one["name"] == "trust"]
+        assert [one["name"] for one in sources(volume)] == ["event-dedup-trust"]
 
 
 def test_images_have_a_version_and_no_host() -> None:
@@ -201,8 +212,7 @@ def test_every_selector_finds_a_pod_and_every_pod_has_what_guards_it(name: str) 
     assert policies["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     ports = {port["name"] for one in containers(name) for port in one.get("ports", ())}
     for spec in policies.values():
-        wanted = spec["podSelector"].get("matchLabels", {})
-        assert any(wanted.items() <= one.items() for one in labels.values())
+        assert any(selected(spec["podSelector"], one) for one in labels.values())
         for rule in (*spec.get("ingress", ()), *spec.get("egress", ())):
             assert {p["port"] for p in rule["ports"] if isinstance(p["port"], str)} <= ports
 

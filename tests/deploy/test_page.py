@@ -18,6 +18,7 @@ from deploy.conftest import (
     overlay,
     pod,
     rules,
+    sources,
 )
 from docs.pages import anchors
 
@@ -31,14 +32,13 @@ MONITORING = (ROOT / "docs/monitoring.md").read_text()
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_the_page_names_every_secret_and_key(name: str) -> None:
-    sources = []
-    for deployment in deployments(name).values():
-        for volume in pod(deployment)["volumes"]:
-            sources += [one["secret"] for one in volume.get("projected", {}).get("sources", ())]
-            sources += [volume["secret"]] if "secret" in volume else []
-    assert len(sources) >= 5
-    for source in sources:
-        assert f"`{source.get('name') or source['secretName']}`" in PAGE
+    volumes = [
+        one for deployment in deployments(name).values() for one in pod(deployment)["volumes"]
+    ]
+    found = [source for volume in volumes for source in sources(volume)]
+    assert len(found) >= 5
+    for source in found:
+        assert f"`{source['name']}`" in PAGE
         assert all(f"`{item['key']}`" in PAGE for item in source["items"])
 
 

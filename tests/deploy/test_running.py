@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -20,14 +21,17 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from deploy.conftest import (
     DEPLOY,
     PATHS,
+    ROOT,
     compose,
     dashboard,
     deployments,
     environment,
+    maintenance,
     of_kind,
     overlay,
     pod,
     rules,
+    sources,
 )
 from deploy.running import Place, Running, command, free_ports, serving, until_healthy
 from google.protobuf.json_format import ParseDict
@@ -48,17 +52,22 @@ LISTINGS = [
     }
     for name in "ab"
 ]
+PAGE = ROOT / "docs/deployment.md"
 PROMETHEUS = {"up"}
 """Metrics that Prometheus makes itself."""
-PRINCIPALS = (
-    ("config", "matcher", "matcher", "spiffe://event-dedup/matcher-service"),
-    ("matcher", "caller", "caller", "spiffe://event-dedup/caller"),
-)
-"""Whose authz.yaml, who, with which role and certificate."""
+PRINCIPALS = re.findall(r"^```yaml\n(principals:.*?)^```", PAGE.read_text(), re.S | re.M)
+"""What the page puts into authz.yaml of both services."""
 USAGES = {
     "server auth": ExtendedKeyUsageOID.SERVER_AUTH,
     "client auth": ExtendedKeyUsageOID.CLIENT_AUTH,
 }
+CERTIFICATES = [
+    yaml.safe_load(text)
+    for text in re.findall(
+        r"^```yaml\n(apiVersion: cert-manager.*?)^```", PAGE.read_text(), re.S | re.M
+    )
+]
+"""Those of people that the page shows."""
 TARGET = {"job", "namespace", "pod"}
 """Labels that Prometheus adds to what it scrapes."""
 Scraped = dict[str, set[frozenset[tuple[str, str]]]]
@@ -233,12 +242,27 @@ def test_panels_of_the_dashboard_stand_side_by_side() -> None:
 
 
 @pytest.fixture
+def next_authority(tmp_path: Path) -> Authority:
+    """The CA to which a cluster changes over."""
+    (tmp_path / "next").mkdir()
+    return Authority(tmp_path / "next", "next-ca")
+
+
+def trusted(*authorities: Authority) -> Path:
+    """Write a file of several CAs."""
+    path = authorities[-1].folder / "both.crt"
+    path.write_text("".join(one.file.read_text() for one in authorities))
+    return path
+
+
+@pytest.fixture
 async def in_cluster(
-    secrets: Path, tmp_path: Path, database: str, authority: Authority
+    secrets: Path, tmp_path: Path, database: str, authority: Authority, next_authority: Authority
 ) -> AsyncIterator[dict[str, Running]]:
     """The pair of the overlay `mtls` on PostgreSQL, with volumes laid out from its Secrets."""
     held = secrets_of(made_for(secrets, tmp_path / "made", database))
     held |= dict(certified(authority))
+    held["event-dedup-trust"] = {"ca.crt": encoded(trusted(authority, next_authority))}
     (port,) = free_ports(1)
     variables, places = {}, {}
     for service, deployment in deployments("mtls").items():
@@ -253,9 +277,8 @@ def made_for(secrets: Path, folder: Path, database: str) -> Path:
     """Copy the secrets of a trial, with another database, and principals that have certificates."""
     shutil.copytree(secrets, folder)
     (folder / "database-url").write_text(database)
-    for service, name, role, identity in PRINCIPALS:
-        entry = f"  - {{name: {name}, roles: [{role}], identities: ['{identity}']}}\n"
-        (folder / f"{service}-authz.yaml").write_text(f"principals:\n{entry}")
+    for service, principals in zip(("config", "matcher"), PRINCIPALS, strict=True):
+        (folder / f"{service}-authz.yaml").write_text(principals)
     return folder
 
 
@@ -293,24 +316,29 @@ def volumes(
     for mount in container["volumeMounts"]:
         place = folder / mount["name"]
         place.mkdir(parents=True)
-        volume = by_name[mount["name"]]
-        sources = [one["secret"] for one in volume.get("projected", {}).get("sources", ())]
-        for source in (*sources, *([volume["secret"]] if "secret" in volume else [])):
-            secret = held[source.get("name") or source["secretName"]]
+        for source in sources(by_name[mount["name"]]):
+            secret = held[source["name"]]
             for item in source["items"]:
                 (place / item["path"]).write_bytes(base64.b64decode(secret[item["key"]]))
         yield mount["mountPath"], place
 
 
 async def test_the_pair_in_a_cluster_runs_on_its_secrets_and_certificates(
-    in_cluster: dict[str, Running], authority: Authority
+    in_cluster: dict[str, Running], authority: Authority, next_authority: Authority
 ) -> None:
-    matcher = in_cluster["matcher-service"]
-    names = [x509.UniformResourceIdentifier("spiffe://event-dedup/caller")]
-    answer = await deduplicated(
-        matcher, Credentials(authority.file, *authority.issue("caller", names))
-    )
-    assert answer.summary.run.source == pb.CONFIG_SOURCE_LIVE
+    config, matcher = in_cluster["config-service"], in_cluster["matcher-service"]
+    caller = [x509.UniformResourceIdentifier("spiffe://event-dedup/caller")]
+    for ca in (authority, next_authority):
+        own = Credentials(authority.file, *ca.issue("caller", caller))
+        answer = await deduplicated(matcher, own)
+        assert answer.summary.run.source == pb.CONFIG_SOURCE_LIVE
+    (shown,) = CERTIFICATES
+    names = list(map(x509.UniformResourceIdentifier, shown["spec"]["uris"]))
+    usages = [USAGES[usage] for usage in shown["spec"]["usages"] if usage in USAGES]
+    anna = Credentials(authority.file, *authority.issue("anna", names, usages=usages))
+    async with AsyncConfigClient(config.address, anna) as client:
+        assert (await client.update({"thresholds.high": 0.8})).changed
+    assert (await deduplicated(matcher, anna)).summary.run.revision == 2
     with pytest.raises(grpc.aio.AioRpcError, match="UNAVAILABLE"):
         await deduplicated(matcher, Credentials(authority.file))
     assert list(Path(matcher.variables["MATCHER_STATE_DIR"]).iterdir())
@@ -321,9 +349,10 @@ def test_the_secrets_of_a_trial_are_those_that_pods_mount(
     name: str, secrets: Path, tmp_path: Path
 ) -> None:
     held = secrets_of(secrets)
-    for service, deployment in deployments(name).items():
-        (container,) = pod(deployment)["containers"]
-        laid = dict(volumes(pod(deployment), container, held, tmp_path / service))
+    pods = {service: pod(deployment) for service, deployment in deployments(name).items()}
+    for service, spec in {**pods, "tools": maintenance(name)["spec"]}.items():
+        (container,) = spec["containers"]
+        laid = dict(volumes(spec, container, held, tmp_path / service))
         place = Place(laid, 0)
         for variable, value in environment(container).items():
             if variable.endswith("_FILE"):

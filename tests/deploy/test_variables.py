@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from deploy.conftest import DEPLOY, OVERLAYS, compose, deployments, environment, pod
+from deploy.conftest import DEPLOY, OVERLAYS, compose, deployments, environment, maintenance, pod
 
 from config_service.env import VARIABLES as CONFIG
 from matcher_service.env import VARIABLES as MATCHER
@@ -43,6 +43,8 @@ def given() -> Iterator[tuple[str, str, set[str]]]:
         for service, deployment in deployments(name).items():
             for one in (*pod(deployment).get("initContainers", ()), *pod(deployment)["containers"]):
                 yield f"{name}/{one['name']}", service, set(environment(one))
+        (one,) = maintenance(name)["spec"]["containers"]
+        yield f"{name}/tools", "config-service", set(environment(one))
     for service, spec in compose()["services"].items():
         if spec["image"].startswith("event-dedup/"):
             role = spec["image"].partition("/")[2].partition(":")[0]

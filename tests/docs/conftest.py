@@ -35,7 +35,19 @@ class Desk:
 
     def types(self, heading: str, number: int = 0) -> str:
         """Run a block under a heading, the first unless numbered; returns what it printed."""
-        return self.says([block.text for block in PAGE if block.heading == heading][number])
+        return self.says(self.block(heading, number))
+
+    def block(self, heading: str, number: int = 0) -> str:
+        return [block.text for block in PAGE if block.heading == heading][number]
+
+    def rotates(self) -> None:
+        """Type all of a rotation; the ring of before is in `ring.before`."""
+        for number in range(len([block for block in PAGE if block.heading == "Rotate a key"])):
+            self.types("Rotate a key", number)
+
+    def takes_the_old_key_back(self) -> None:
+        """Add the key of before the rotation as the last line of the ring."""
+        self.says('cat ring.before >> "$CONFIG_KEYRING_FILE"')
 
     def says(self, script: str) -> str:
         """Run a script in the folder with the variables; returns what it printed."""

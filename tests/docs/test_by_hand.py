@@ -1,6 +1,7 @@
 """The production pair by hand: the page typed block by block, and a restart of all four under load."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -29,6 +30,8 @@ PORTS = ("50051", "50052", "50053", "50054", "50061", "50062", "50063", "50064")
 ROUNDS = 5 if FULL else 1
 LOADS = 2
 PAUSE = 0.05
+REPORTED = re.compile(r"^ \S+\.\d+ +matcher +2 +0 +live ", re.M)
+"""A matcher in the table of clients."""
 RETRIED = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 
 
@@ -154,6 +157,7 @@ def test_the_page_brings_four_processes_up_and_a_restart_of_all_fails_no_call(ha
     told = hands.types("Use it")
     assert "config: revision 2 (live)" in told
     assert "intact" in told
+    assert len(REPORTED.findall(told)) == 1
     assert refused(hands) == ["UNAVAILABLE", "UNAUTHENTICATED"]
     ended = threading.Event()
     with ThreadPoolExecutor(2 * LOADS) as pool:

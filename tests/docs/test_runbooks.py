@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from docs.conftest import PAGE, Desk, soon
 from docs.shell import TOOLS
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 
 from config_service.cipher import new_key
 from dedup_model.errors import RevisionConflict
@@ -34,19 +34,58 @@ def test_a_sqlite_store_is_backed_up_while_it_serves_and_restored(desk: Desk) ->
     with desk.client() as client:
         old = client.get()
     assert server.stop() == 0
-    assert "epoch" in desk.types("Restore SQLite")
+    desk.types("Restore SQLite")
+    assert "epoch" in desk.types("Restore SQLite", 1)
     desk.serves()
     assert desk.high() == 0.8
     with desk.client() as client, pytest.raises(RevisionConflict):
         client.update({"thresholds.high": 0.7}, etag=old.etag)
 
 
+def test_a_backup_older_than_a_rotation_gets_its_new_epoch(desk: Desk) -> None:
+    server = desk.serves()
+    desk.sets(0.8)
+    with desk.client() as client:
+        old = client.get()
+    assert server.stop() == 0
+    desk.types("Back up SQLite")
+    desk.rotates()
+    desk.types("Restore SQLite")
+    assert desk.fails(desk.block("Restore SQLite", 1))
+    assert desk.fails("config-service store new-epoch")
+    desk.takes_the_old_key_back()
+    assert "everything opens" in desk.types("Restore SQLite", 1)
+    desk.serves()
+    with desk.client() as client:
+        new = client.get()
+    assert (new.config.thresholds.high, new.revision.number) == (0.8, 2)
+    assert new.epoch != old.epoch  # else nobody would notice what was written after the backup
+    assert ", 0 under other keys" in desk.types("Rotate a key", 2)
+    assert "everything opens" in desk.types("Rotate a key", 3)
+
+
+def test_a_postgres_backup_older_than_a_rotation_gets_its_new_epoch(
+    desk: Desk, database: str, pg_commands: Path
+) -> None:
+    plain = on_postgres(desk, database, pg_commands)
+    desk.says("config-service migrate")
+    desk.types("Back up PostgreSQL")
+    old = epoch(desk)
+    desk.rotates()
+    elsewhere(desk, plain, "restored_older_than_a_rotation")
+    desk.says('createdb --maintenance-db="$CONFIG_DATABASE_URL" restored_older_than_a_rotation')
+    desk.says('pg_restore --no-owner --exit-on-error --dbname="$NEW" backup.dump')
+    assert desk.fails(desk.block("Restore PostgreSQL", 1))
+    desk.takes_the_old_key_back()
+    assert "everything opens" in desk.types("Restore PostgreSQL", 1)
+    desk.variables["CONFIG_DATABASE_URL"] = desk.variables["NEW"]
+    assert epoch(desk) != old
+
+
 def test_a_postgres_store_is_backed_up_restored_elsewhere_and_scaled(
     desk: Desk, database: str, pg_commands: Path
 ) -> None:
-    plain = make_url(database).set(drivername="postgresql")
-    desk.variables["CONFIG_DATABASE_URL"] = plain.render_as_string(hide_password=False)
-    desk.variables["PATH"] = os.pathsep.join(map(str, (pg_commands, TOOLS, os.environ["PATH"])))
+    plain = on_postgres(desk, database, pg_commands)
     desk.says("config-service migrate")
     more = {name: text for name, text in desk.variables.items() if name != "CONFIG_ADDRESS"}
     first, second = desk.serves(wait=False), desk.launcher.config(**more)
@@ -56,14 +95,39 @@ def test_a_postgres_store_is_backed_up_restored_elsewhere_and_scaled(
     desk.sets(0.8)
     desk.types("Back up PostgreSQL")
     desk.sets(0.9)
-    new = plain.set(database="event_dedup_restored")
-    desk.variables["NEW"] = new.render_as_string(hide_password=False)
+    elsewhere(desk, plain, "event_dedup_restored")
     desk.types("Restore PostgreSQL")
     assert first.stop() == 0
+    (desk.folder / "url").write_text(desk.variables.pop("CONFIG_DATABASE_URL"))
+    desk.variables["CONFIG_DATABASE_URL_FILE"] = str(desk.folder / "url")
     assert "everything opens" in desk.types("Restore PostgreSQL", 1)
+    del desk.variables["CONFIG_DATABASE_URL_FILE"]
     desk.variables["CONFIG_DATABASE_URL"] = desk.variables["NEW"]
     desk.serves()
     assert desk.high() == 0.8
+
+
+def on_postgres(desk: Desk, database: str, commands: Path) -> URL:
+    """Move the desk to a PostgreSQL database, with that server's commands at hand."""
+    plain = make_url(database).set(drivername="postgresql")
+    desk.variables["CONFIG_DATABASE_URL"] = plain.render_as_string(hide_password=False)
+    desk.variables["PATH"] = os.pathsep.join(map(str, (commands, TOOLS, os.environ["PATH"])))
+    return plain
+
+
+def elsewhere(desk: Desk, plain: URL, database: str) -> None:
+    """Name the database to restore into."""
+    new = plain.set(database=database)
+    desk.variables["NEW"] = new.render_as_string(hide_password=False)
+
+
+def epoch(desk: Desk) -> str:
+    """Return the epoch that a server of the desk's database serves."""
+    server = desk.serves()
+    with desk.client() as client:
+        found = client.get().epoch
+    assert server.stop() == 0
+    return found
 
 
 def test_a_key_is_rotated_while_the_service_serves(desk: Desk) -> None:

@@ -62,7 +62,19 @@ def test_a_certificate_is_renewed_while_the_service_serves(guarded: Desk) -> Non
     assert "serial=" in before
     assert "serial=" in after
     assert before != after
+    names = guarded.says("openssl x509 -in server.crt -noout -ext subjectAltName")
+    assert "DNS:config-service.event-dedup," in names
     guarded.says(call())
+
+
+def test_the_calls_through_a_forwarded_port_are_answered(guarded: Desk) -> None:
+    (script,) = [b.text for b in blocks("operations.md") if "port-forward" in b.text]
+    calls = script.partition("&\n")[2]
+    told = guarded.says(calls.replace("localhost:50051", guarded.variables["CONFIG_ADDRESS"]))
+    assert "when (UTC)" in told
+    assert '"writes": true' in told
+    other = calls.replace("config-service", "another-service")
+    assert guarded.fails(other.replace("localhost:50051", guarded.variables["CONFIG_ADDRESS"]))
 
 
 def test_a_token_is_rotated_and_the_old_one_refused(guarded: Desk) -> None:

@@ -21,6 +21,7 @@ from config_service.edits import Meta, SetSecret, Update
 from config_service.env import Env
 from dedup_model.change import Change
 from dedup_model.errors import DedupError
+from dedup_rpc.access import Access
 from dedup_rpc.status import remote_error
 from eventdedup.config.v1 import config_admin_service_pb2 as admin_pb
 from eventdedup.config.v1 import config_service_pb2 as pb
@@ -117,6 +118,22 @@ async def test_a_new_first_key_seals_once_both_replicas_hold_it(
         replica.ring.write_text(new)
         await replica.status(lambda s: [k.key_id for k in s.keys] == [second] and not s.note)
         assert (await replica.admin.VerifyAudit(admin_pb.VerifyAuditRequest())).intact
+
+
+async def test_replicas_that_started_sealed_make_the_store_when_their_ring_comes(
+    env: Env, start: Start
+) -> None:
+    sealed = replace(env, keyring=None, access=Access("CONFIG", production=True))
+    setup.migrate(sealed).close()
+    one, two = await start(""), await start("")
+    for replica in (one, two):
+        await replica.status(lambda s: s.sealed)
+        replica.ring.write_text(str(env.keyring))
+    for replica in (one, two):
+        await replica.status(lambda s: not s.sealed and s.replicas == 2)
+    assert await one.write(0.1) == "2"
+    assert await two.write(0.2) == "3"
+    assert (await two.admin.VerifyAudit(admin_pb.VerifyAuditRequest())).intact
 
 
 async def test_a_dead_replica_is_not_waited_for(env: Env, start: Start, sql: Sql) -> None:

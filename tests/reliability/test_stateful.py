@@ -121,6 +121,11 @@ def flat(message: Message) -> Flat:
     return dict(_leaves(to_document(message), ""))
 
 
+def on_the_wire(settings: Flat) -> Flat:
+    """Return settings as a message tells them: without lists and maps that are empty."""
+    return {path: value for path, value in settings.items() if value not in ([], {})}
+
+
 def _leaves(document: dict[str, Any], prefix: str) -> Any:
     for name, value in document.items():
         path = f"{prefix}{name}"
@@ -233,8 +238,8 @@ class ConfigServiceMachine(RuleBasedStateMachine):
         """Compare the answer to an update or a rollback."""
         answer, changed = told
         assert answer.changed == changed
-        assert flat(answer.overrides) == model.overrides()
-        assert flat(answer.effective) == model.effective()
+        assert flat(answer.overrides) == on_the_wire(model.overrides())
+        assert flat(answer.effective) == on_the_wire(model.effective())
         assert pairs(answer) == expected
         assert answer.revision.revision == self.model.head
 
@@ -325,11 +330,11 @@ class ConfigServiceMachine(RuleBasedStateMachine):
         number = self.model.head - back
         request = pb.GetConfigRequest(revision=number)
         if told := self.both("GetConfig", request, lambda: self.model.effective(number)):
-            assert flat(told[0].effective) == told[1]
-            assert flat(told[0].overrides) == self.model.overrides(number)
+            assert flat(told[0].effective) == on_the_wire(told[1])
+            assert flat(told[0].overrides) == on_the_wire(self.model.overrides(number))
         pinned = pb.GetSnapshotRequest(revision=number)
         if told := self.both("GetSnapshot", pinned, lambda: self.model.effective(number)):
-            assert flat(told[0].config) == told[1]
+            assert flat(told[0].config) == on_the_wire(told[1])
 
     @rule(known=st.sampled_from(["nothing", "head", "old", "other"]), behind=st.integers(0, 2))
     def snapshot(self, known: str, behind: int) -> None:
@@ -346,7 +351,9 @@ class ConfigServiceMachine(RuleBasedStateMachine):
         answer = self.ask("GetSnapshot", request).message
         assert (answer.epoch, answer.revision) == (self.epoch, head)
         assert answer.not_modified == (known == "head")
-        assert flat(answer.config) == ({} if known == "head" else self.model.effective())
+        assert flat(answer.config) == (
+            {} if known == "head" else on_the_wire(self.model.effective())
+        )
 
     @rule()
     def new_epoch(self) -> None:
@@ -369,8 +376,8 @@ class ConfigServiceMachine(RuleBasedStateMachine):
     def the_head_is_the_models(self) -> None:
         shown = self.caller("GetConfig").message
         assert (shown.epoch, shown.revision.revision) == (self.epoch, self.model.head)
-        assert flat(shown.overrides) == self.model.overrides()
-        assert flat(shown.effective) == self.model.effective()
+        assert flat(shown.overrides) == on_the_wire(self.model.overrides())
+        assert flat(shown.effective) == on_the_wire(self.model.effective())
         over = {p.path for p in shown.provenance if p.provenance == pb.PROVENANCE_OVERRIDE}
         assert over == set(self.model.overrides())
         (secret,) = shown.secrets

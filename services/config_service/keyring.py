@@ -87,13 +87,6 @@ class Keyring:
         """Return the same ids, first that of the key that seals here."""
         return tuple(sorted(self.key_ids, key=lambda key_id: key_id != self.ring().primary))
 
-    def prove(self, store: Sealed) -> None:
-        """Seal the service unless the ring in use opens the store: one taken before there was any may not."""
-        if problem := _refusal(self.ring(), None, store):
-            self.problem = problem
-            self._found = self._used = None
-            LOG.error("sealed: %s", problem.text)
-
     def require(self) -> None:
         """Raise `KeyRingError` while the service is sealed."""
         if self.problem:

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from ports import free_port
 from typer.testing import CliRunner
 
 from dedup_cli.__main__ import APP
@@ -33,12 +33,6 @@ class Answer:
 
 
 Run = Callable[..., Answer]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until_serving(process: "subprocess.Popen[bytes]", address: str) -> None:

@@ -3,16 +3,16 @@
 import asyncio
 import os
 import re
-import socket
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 from deploy.conftest import TOOLS
+from ports import free_ports
 from prometheus_client.parser import text_string_to_metric_families
 
 from dedup_rpc import probe
@@ -20,14 +20,6 @@ from dedup_rpc import probe
 PREFIXES = ("CONFIG_", "MATCHER_", "EVENT_DEDUP_", "LOG_", "OTEL_")
 START_SECONDS = 120.0
 NAMES = {"config-service": "CONFIG", "matcher-service": "MATCHER"}
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from deploy.conftest import ROOT
 from deploy.only_locked import locked, normal
-from deploy.running import Running, cleaned, free_ports, until_healthy
+from deploy.running import Running, cleaned, until_healthy
 from locks import DEPLOYED, IMAGE, requirements
 from packaging.requirements import Requirement
+from ports import free_ports
 
 LOCKS = ROOT / "requirements"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

@@ -33,9 +33,10 @@ from deploy.conftest import (
     rules,
     sources,
 )
-from deploy.running import Place, Running, command, free_ports, serving, until_healthy
+from deploy.running import Place, Running, command, serving, until_healthy
 from google.protobuf.json_format import ParseDict
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from ports import free_ports
 from security.conftest import Authority
 
 from dedup_rpc.channel import Credentials, connect_aio

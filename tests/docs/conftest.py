@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from docs.pages import blocks
 from docs.shell import run
-from e2e.conftest import Launcher, Service, free_port, launcher, make_launcher
+from e2e.conftest import Launcher, Service, launcher, make_launcher
+from ports import free_port
 from postgres.conftest import database, postgres
 
 from config_service.cipher import new_key

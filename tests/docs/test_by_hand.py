@@ -16,7 +16,7 @@ import grpc
 import pytest
 from docs.pages import blocks
 from docs.shell import run
-from e2e.conftest import free_port
+from ports import free_port
 from reliability.harness import FULL
 
 from dedup_rpc.channel import Credentials, connect

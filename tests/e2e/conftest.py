@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from ports import free_port
 
 from dedup_rpc.channel import connect
 
@@ -27,12 +27,6 @@ PREFIXES = ("MATCHER_", "CONFIG_", "EVENT_DEDUP_")
 def clean_environment(extra: dict[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)}
     return {**kept, "LOG_LEVEL": "INFO", **extra}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from e2e.conftest import free_port
+from ports import free_port
 from reliability.harness import short_folder
 from reliability.postgres_server import PostgresServer
 from sqlalchemy import create_engine, text

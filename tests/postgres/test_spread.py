@@ -2,15 +2,14 @@
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
+from ports import free_ports
 from prometheus_client.parser import text_string_to_metric_families
 
 from config_service import setup
@@ -41,14 +40,6 @@ class Replica:
             if sample.name == "grpc_server_handled_total"
             and sample.labels["grpc_method"] == "GetSnapshot"
         )
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 def launched(env: Env, port: int, metrics: int) -> Replica:

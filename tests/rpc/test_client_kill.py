@@ -3,13 +3,14 @@
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from ports import free_port
 
 from dedup_rpc.client import AdminClient, ConfigClient, Retry, WatchMode
 
@@ -21,9 +22,7 @@ class Killed:
     """A ConfigService process that is killed again and again."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{probe.getsockname()[1]}"
+        self.address = f"127.0.0.1:{free_port()}"
         self.folder = folder
         self.start()
 

@@ -13,6 +13,8 @@ BUSY_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 10
 SILENT_SECONDS = 10
 POOL_SIZE = 10
+CACHE_KIB = 256
+"""Pages that each SQLite connection keeps: what is read often is in memory anyway."""
 OLDEST_POSTGRESQL = 150000
 _FULL = 2
 _SQLITE = ("sqlite", "sqlite+pysqlite")
@@ -153,6 +155,7 @@ def _durable_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     mode = cursor.execute("PRAGMA journal_mode=WAL").fetchone()[0]
     cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
     level = cursor.execute("PRAGMA synchronous").fetchone()[0]
     cursor.close()
     if (mode, level) != ("wal", _FULL):

@@ -59,12 +59,12 @@ class EnvRing:
 def open_store(env: Env) -> Store:
     """Return the store of a migrated database, sealed when the ring does not open it.
 
-    A SQLite file that does not exist yet is made. Raises `DatabaseError` when the database is not
-    migrated.
+    A SQLite file that does not exist yet, or holds nothing, is made. Raises `DatabaseError` when the
+    database is not migrated.
     """
     url = database.parse_url(env.database_url)
     layers, path = bootstrap_layers(env), database.sqlite_path(url)
-    engine = _migrated(url) if path and not path.exists() else database.open_database(url)
+    engine = _migrated(url) if path and _is_blank(path, url) else database.open_database(url)
     try:
         with database.usable():
             _require_current(engine)
@@ -76,6 +76,18 @@ def open_store(env: Env) -> Store:
     except Exception:
         engine.dispose()
         raise
+
+
+def _is_blank(path: Path, url: URL) -> bool:
+    """Tell whether a SQLite file is not there, or as a server left it that was killed while making it."""
+    if not path.exists():
+        return True
+    engine = database.open_database(url)
+    try:
+        with database.usable(), engine.connect() as connection:
+            return not inspect(connection).get_table_names()
+    finally:
+        engine.dispose()
 
 
 def fill(store: Store, layers: Layers) -> None:

@@ -1,6 +1,7 @@
 """Starting: migrations, bootstrap files, foreign databases, and wrong ways to run."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -212,6 +213,21 @@ def test_a_migration_that_was_cut_off_before_its_first_revision_goes_on(
     for table in ("config_settings", "config_revisions", "audit_events"):
         sql(f"DELETE FROM {table}")
     assert setup.migrate(env).state().revision.number == 1
+
+
+@pytest.mark.parametrize("statements", [(), ("PRAGMA journal_mode=WAL", "BEGIN IMMEDIATE")])
+def test_a_file_that_a_killed_server_left_empty_is_made(
+    env: Env, tmp_path: Path, statements: tuple[str, ...]
+) -> None:
+    path = database.sqlite_path(database.parse_url(env.database_url))
+    assert path
+    path.unlink(missing_ok=True)
+    opened = sqlite3.connect(path, isolation_level=None)
+    for statement in statements:
+        opened.execute(statement)
+    opened.close()
+    assert path.exists()
+    assert setup.open_store(env).state().revision.number == 1
 
 
 def test_a_foreign_database_is_refused_and_left_alone(

@@ -209,6 +209,11 @@ class TextTables(Section):
         max_length=1000,
         description="Venues whose names begin with their town: Clun Village Hall.",
     )  # fmt: skip
+    town_beginnings: list[Text] = Field(
+        default=["castle", "church", "green", "lower", "market", "new", "old", "upper"],
+        max_length=1000,
+        description="Words of venues with which towns begin, too: Church Stretton.",
+    )
     street_words: list[Text] = Field(
         default=[
             "allee", "avenue", "close", "drive", "gardens", "gasse", "hill", "lane", "place",

@@ -68,6 +68,19 @@ def test_a_town_behind_a_comma_stands_behind_two_venues_or_one_of_its_kind() -> 
     ]
 
 
+def test_a_town_may_begin_with_a_word_of_venues() -> None:
+    assert towns(listing("a", name="Town Hall, Church Stretton")) == ["church stretton"]
+    assert towns(listing("a", name="Town Hall, Church Hall")) == [""]
+
+
+def test_a_name_that_venues_of_two_towns_have_is_no_place() -> None:
+    two = listing("x", name="The Crown, Wem"), listing("y", name="The Crown Inn, Prees")
+    bare = listing("a", "Quiz in Wem", name="The Crown")
+    assert towns(bare, *two) == ["wem", "wem", "prees"]
+    assert towns(bare, two[0]) == ["", ""]
+    assert towns(listing("a", "Quiz in Wem", name="The Swan"), *two)[0] == ""
+
+
 def test_the_words_are_those_of_the_settings() -> None:
     text = {"venue_kinds": ["barn"], "town_venues": [], "street_words": []}
     config = MatchingConfig.model_validate({"text": text})

@@ -104,6 +104,7 @@ NEW = {
     "title.series_parts",
     "text.venue_kinds",
     "text.town_venues",
+    "text.town_beginnings",
     "text.street_words",
     "text.meeting_words",
     "text.time_words",

@@ -1,7 +1,7 @@
 """Towns that listings without a city name elsewhere, as far as the batch itself knows towns."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from dedup_model.text_tables import TextTables
@@ -23,12 +23,16 @@ class Towns:
     def __init__(self, listings: Sequence[Listing], tables: TextTables) -> None:
         self._kinds = frozenset(word for name in tables.venue_kinds for word in fold(name).split())
         self._streets = frozenset(map(fold, tables.street_words))
+        self._beginnings = frozenset(map(fold, tables.town_beginnings))
         halls = "|".join(re.escape(fold(name)) for name in tables.town_venues)
         self._hall = re.compile(rf"^(.+?) (?:{halls})\b") if halls else None
         places = [listing.location for listing in listings]
         stated = {name for place in places for name in (place.city, place.district) if name}
         venues = {place.name for place in places if place.name and not place.city}
         found = {*map(fold, stated), *self._named_by(map(_split, venues))}
+        shared = self._shared_by(map(_split, venues), found)
+        self._shared = frozenset(shared)
+        found = found.union(*shared.values())
         self._names = frozenset(name for name in found if len(name) >= MIN_LETTERS)
 
     def _named_by(self, venues: Iterable[list[str]]) -> Iterator[str]:
@@ -43,10 +47,22 @@ class Towns:
                 yield hall[1]
         yield from (tail for tail, count in tails.items() if count >= TAILS)
 
+    def _shared_by(self, venues: Iterable[list[str]], towns: set[str]) -> dict[str, set[str]]:
+        """Return the names before the commas of venues in several towns, with what stands behind.
+
+        `The Crown, Clun` and `The Crown, Wem` make *The Crown* as vague as a *Village Hall*.
+        """
+        behind: dict[str, set[str]] = defaultdict(set)
+        for *heads, last in venues:
+            if heads and self._is_name(last):
+                behind[self._own(" ".join(heads))].add(last)
+        return {name: them for name, them in behind.items() if len(them) > 1 and name not in towns}
+
     def of(self, listing: Listing) -> str:
         """Return the towns that a listing names, joined by `|`: its city, else those of its venue.
 
-        Where the venue is of a kind alone (*Village Hall*), those of its title, else of its text.
+        Where the venue is of a kind alone (*Village Hall*), or has a name that venues of several towns
+        have, those of its title, else of its text.
         """
         place = listing.location
         if place.city:
@@ -58,7 +74,7 @@ class Towns:
     def _texts(self, listing: Listing, place: Location) -> Iterator[str]:
         venue = fold(place.name)
         yield f"{venue} {fold(place.street)} {fold(place.district)}"
-        if self._is_kind(venue):
+        if self._is_kind(venue) or self._own(venue) in self._shared:
             yield fold(listing.title)
             yield fold((listing.description or listing.short_description or "")[:MAX_TEXT])
 
@@ -88,8 +104,16 @@ class Towns:
             0 < len(words) <= MAX_WORDS
             and not any(map(str.isdigit, text))
             and not self._streets.intersection(words[-1:])
-            and not self._kinds.intersection(words)
+            and not self._kinds.intersection(words[self._begins(words) :])
         )
+
+    def _begins(self, words: list[str]) -> bool:
+        """Tell whether a word of venues may begin a town: Church Stretton, Market Drayton."""
+        return len(words) > 1 and words[0] in self._beginnings
+
+    def _own(self, venue: str) -> str:
+        """Return the words of a venue that do not say its kind: `crown` of The Crown Inn."""
+        return " ".join(word for word in venue.split() if word not in self._kinds)
 
     def _is_kind(self, venue: str) -> bool:
         words = _SAINT.sub(" ", venue).split()

@@ -1141,6 +1141,7 @@ class TextTables(_message.Message):
     STREET_WORDS_FIELD_NUMBER: _builtins.int
     MEETING_WORDS_FIELD_NUMBER: _builtins.int
     TIME_WORDS_FIELD_NUMBER: _builtins.int
+    TOWN_BEGINNINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def synonyms(self) -> _containers.RepeatedCompositeFieldContainer[Global___Synonyms]:
         """Groups of words that are treated as one word."""
@@ -1193,6 +1194,10 @@ class TextTables(_message.Message):
     def time_words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Words before a time in a text: doors, start."""
 
+    @_builtins.property
+    def town_beginnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Words of venues with which towns begin, too: Church Stretton."""
+
     def __init__(
         self,
         *,
@@ -1209,10 +1214,11 @@ class TextTables(_message.Message):
         street_words: _abc.Iterable[_builtins.str] | None = ...,
         meeting_words: _abc.Iterable[_builtins.str] | None = ...,
         time_words: _abc.Iterable[_builtins.str] | None = ...,
+        town_beginnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["city_aliases", b"city_aliases", "contrasts", b"contrasts", "function_words", b"function_words", "lettered_words", b"lettered_words", "meeting_words", b"meeting_words", "prefixes", b"prefixes", "status_markers", b"status_markers", "street_words", b"street_words", "synonyms", b"synonyms", "time_words", b"time_words", "town_venues", b"town_venues", "vague_places", b"vague_places", "venue_kinds", b"venue_kinds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["city_aliases", b"city_aliases", "contrasts", b"contrasts", "function_words", b"function_words", "lettered_words", b"lettered_words", "meeting_words", b"meeting_words", "prefixes", b"prefixes", "status_markers", b"status_markers", "street_words", b"street_words", "synonyms", b"synonyms", "time_words", b"time_words", "town_beginnings", b"town_beginnings", "town_venues", b"town_venues", "vague_places", b"vague_places", "venue_kinds", b"venue_kinds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

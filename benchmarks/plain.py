@@ -18,6 +18,7 @@ from matcher_service.engine import place_signal as place
 from matcher_service.engine.columns import Table, weighed_categories
 from matcher_service.engine.contrasts import contrary
 from matcher_service.engine.date_signal import DAY_MINUTES, SHIFTS
+from matcher_service.engine.place_signal import one_holds_other
 from matcher_service.engine.shows import Shows
 from matcher_service.engine.towns import apart
 from matcher_service.engine.words import Matrix
@@ -234,8 +235,16 @@ def _address(one: Plain, other: Plain, likeness: float, settings: Geo) -> float:
         middle += share * (settings.neutral_score - middle)
     if likeness < 0:
         return middle * settings.common_title_factor if common else middle
-    likeness = 0.0 if common and likeness < settings.common_title_likeness else likeness
+    if common and (likeness < settings.common_title_likeness or _half_named(one, other)):
+        likeness = 0.0
     return low + (high - low) * likeness
+
+
+def _half_named(one: Plain, other: Plain) -> bool:
+    half = bool(one.towns) != bool(other.towns) and not (one.city and other.city)
+    one_source = bool(one.source) and one.source == other.source
+    both = bool(one.venue and other.venue)
+    return half and one_source and both and one_holds_other(one.venue, other.venue)
 
 
 def _same_city(one: Plain, other: Plain) -> bool:

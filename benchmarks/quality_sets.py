@@ -72,7 +72,10 @@ def _paired(name: str) -> LabelledSet:
 
 
 def _without_cities(name: str) -> LabelledSet:
-    """Return a clustered set with 97 % of its cities taken, half of them put behind the venue."""
+    """Return a clustered set with 97 % of its cities taken.
+
+    A source puts its town behind the names of half of its venues.
+    """
     whole, random = _clustered(name.partition(",")[0]), Random(1)
     raw = [_without_city(one, random) for one in whole.raw]
     return LabelledSet(name, raw, whole.gold)
@@ -80,12 +83,11 @@ def _without_cities(name: str) -> LabelledSet:
 
 def _without_city(one: dict[str, Any], random: Random) -> dict[str, Any]:
     place = dict(one.get("location") or {})
-    taken, put = random.random() < 0.97, random.random() < 0.5
-    if not taken or not place.get("city"):
+    if random.random() > 0.97 or not place.get("city"):
         return one
-    city = place.pop("city")
-    if put and place.get("name"):
-        place["name"] = f"{place['name']}, {city}"
+    city, venue = place.pop("city"), place.get("name")
+    if venue and Random(f"{one.get('source_code')} {venue}").random() < 0.5:
+        place["name"] = f"{venue}, {city}"
     return {**one, "location": place}
 
 

@@ -64,9 +64,11 @@ def open_store(env: Env) -> Store:
     """
     url = database.parse_url(env.database_url)
     layers, path = bootstrap_layers(env), database.sqlite_path(url)
-    engine = _migrated(url) if path and _is_blank(path, url) else database.open_database(url)
+    engine = _opened(url)
     try:
         with database.usable():
+            if path and _is_blank(engine):
+                _upgrade(engine)
             _require_current(engine)
         store = Store(engine, Keyring(EnvRing(env)))
         store.keyring.look(store)
@@ -78,16 +80,10 @@ def open_store(env: Env) -> Store:
         raise
 
 
-def _is_blank(path: Path, url: URL) -> bool:
-    """Tell whether a SQLite file is not there, or as a server left it that was killed while making it."""
-    if not path.exists():
-        return True
-    engine = database.open_database(url)
-    try:
-        with database.usable(), engine.connect() as connection:
-            return not inspect(connection).get_table_names()
-    finally:
-        engine.dispose()
+def _is_blank(engine: Engine) -> bool:
+    """Tell whether a database holds nothing, as a server leaves it that is killed while making it."""
+    with engine.connect() as connection:
+        return not inspect(connection).get_table_names()
 
 
 def fill(store: Store, layers: Layers) -> None:
@@ -128,10 +124,14 @@ def migrate(env: Env) -> Store:
     return store
 
 
-def _migrated(url: URL) -> Engine:
+def _opened(url: URL) -> Engine:
     if path := database.sqlite_path(url):
         path.parent.mkdir(parents=True, exist_ok=True)
-    engine = database.open_database(url)
+    return database.open_database(url)
+
+
+def _migrated(url: URL) -> Engine:
+    engine = _opened(url)
     try:
         with database.usable():
             _require_ours(engine)

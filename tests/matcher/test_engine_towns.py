@@ -147,3 +147,15 @@ def test_towns_can_be_switched_off() -> None:
         deduplicate(two, config, 0.0, lambda *_: None).decisions[0].geo for config in (CONFIG, off)
     )
     assert on < without
+
+
+def test_under_a_common_title_one_source_s_bare_hall_is_not_its_hall_in_a_town() -> None:
+    halls = ("Village Hall", "Village Hall, Clun", "Scout Hut, Wem")
+    raw = [
+        listing(str(n), "Bingo", name=name) | {"source_code": "gazette"}
+        for n, name in enumerate(halls)
+    ]
+    other = listing("9", "Choir", name="Town Hall, Wem") | {"source_code": "echo"}
+    assert len(deduplicate([*raw, other], CONFIG, 0.0, lambda *_: None).events) == 4
+    elsewhere = [raw[0] | {"source_code": "echo"}, *raw[1:], other]
+    assert len(deduplicate(elsewhere, CONFIG, 0.0, lambda *_: None).events) == 3

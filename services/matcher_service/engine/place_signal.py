@@ -102,8 +102,27 @@ def _address(table: Table, pairs: Pairs, likeness: Floats, settings: Geo) -> Flo
         np.where(same, one, two) for one, two in ((unlike, low), (alone, middle), (1.0, high))
     )
     middle = np.where(common, middle * settings.common_title_factor, middle)
-    weak = common & (likeness < settings.common_title_likeness)
+    weak = common & ((likeness < settings.common_title_likeness) | _half_named(table, pairs))
     return np.where(likeness < 0, middle, low + (high - low) * np.where(weak, 0.0, likeness))
+
+
+def _half_named(table: Table, pairs: Pairs) -> Bools:
+    """Tell where one source, without a city, has the town in one of two forms of a venue's name only.
+
+    It calls one place by one name: its Village Hall is not its Village Hall, Clun.
+    """
+    source, towns = table.source.codes, table.towns.known
+    half = (source[pairs.left] == source[pairs.right]) & (source[pairs.left] > 0)
+    half &= (towns[pairs.left] != towns[pairs.right]) & ~_both(table.city.known, pairs)
+    rows, result = np.flatnonzero(half), np.zeros(len(pairs), bool)
+    result[rows] = judged_texts(table.venue, pairs.taken(rows), one_holds_other)
+    return result
+
+
+def one_holds_other(one: str, other: str) -> bool:
+    """Tell whether a name has all words of another, and more."""
+    left, right = set(one.split()), set(other.split())
+    return left < right or right < left
 
 
 def _same_city(table: Table, pairs: Pairs) -> Bools:

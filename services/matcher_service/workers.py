@@ -100,6 +100,7 @@ class _Pool:
     def end(self, *, wait: bool) -> None:
         self._lifeline.close()
         self._let_go()
+        self._hear_the_end()
         self.executor.shutdown(wait=wait, cancel_futures=True)
 
     def _let_go(self) -> None:
@@ -111,6 +112,16 @@ class _Pool:
         tasks = getattr(self.executor, "_call_queue", None)
         if tasks is not None and sys.version_info < MENDED:
             tasks._reader.close()
+
+    def _hear_the_end(self) -> None:
+        """Close this side's writing end of the results, which nothing writes to here.
+
+        A process that ends in the midst of a long result leaves half of it in the pipe, and the pool
+        would wait for the rest for ever: the pipe ends when all of its writing ends are closed.
+        """
+        results = getattr(self.executor, "_result_queue", None)
+        if results is not None:
+            results._writer.close()
 
 
 def _begin(lifeline: Connection) -> None:

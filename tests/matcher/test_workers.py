@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matcher.half_result import half_a_result
 
 from dedup_model.matching_config import MatchingConfig
 from dedup_model.snapshot import Snapshot
@@ -89,6 +91,19 @@ def test_workers_that_were_killed_while_they_wait_do_not_keep_the_service(turn: 
     os.kill(process, signal.SIGKILL)
     workers.close()
     assert not _runs(process)
+
+
+def test_workers_that_end_in_the_midst_of_a_result_do_not_keep_the_service() -> None:
+    workers = Workers(1, small_batch=0)
+    with workers.executor(1) as executor:
+        assert executor is not None
+        executor.submit(os.getpid).result()
+        executor.submit(half_a_result)
+    time.sleep(1)  # half of the result has come
+    closing = threading.Thread(target=workers.close, daemon=True)
+    closing.start()
+    closing.join(60)
+    assert not closing.is_alive()
 
 
 def _kill_one(workers: Workers) -> None:

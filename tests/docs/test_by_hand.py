@@ -16,7 +16,7 @@ import grpc
 import pytest
 from docs.pages import blocks
 from docs.shell import run
-from ports import free_port
+from ports import free_ports
 from reliability.harness import FULL
 
 from dedup_rpc.channel import Credentials, connect
@@ -41,7 +41,9 @@ class Hands:
 
     folder: Path
     database: str
-    ports: dict[str, str] = field(default_factory=lambda: {p: str(free_port()) for p in PORTS})
+    ports: dict[str, str] = field(
+        default_factory=lambda: dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
+    )
 
     def types(self, heading: str) -> str:
         (text,) = [block.text for block in PAGE if block.heading == heading]

@@ -70,6 +70,8 @@ async def test_calls_are_counted_by_method_and_code(
 async def test_latencies_fill_a_histogram(telemetry: Telemetry, scrape: Callable[[], Any]) -> None:
     async with serving(guard(telemetry)) as (caller, handlers):
         call = caller.unary("Wait")
+        running = telemetry.counts.of("/t.T/Wait", "unary")
+        await eventually(lambda: running.running == 1)
         await asyncio.sleep(0.06)
         handlers.release.set()
         await call
